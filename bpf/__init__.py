@@ -1,0 +1,1 @@
+"""The eBPF flow collector: kernel C, its loader and the flow event."""

@@ -1,0 +1,1 @@
+"""Receivers and collectors: bytes from outside become edge observations."""

@@ -1,0 +1,1 @@
+"""History from files: each importer streams a file as span columns."""

@@ -1,0 +1,1 @@
+"""OTLP: bytes to span columns, and the HTTP and gRPC receivers."""

@@ -1,0 +1,1 @@
+"""Records, SQL migrations and the store: what every other room builds on."""

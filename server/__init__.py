@@ -1,0 +1,1 @@
+"""Graph assembly, HTTP API, page and command line."""

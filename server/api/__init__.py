@@ -1,0 +1,1 @@
+"""HTTP: parameters, answers, problems, routes."""

@@ -1,0 +1,1 @@
+"""From evidence columns to the graph of a moment; pure."""
