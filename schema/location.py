@@ -1,0 +1,117 @@
+"""Store addresses: `chdb:///path`, `chdb://memory`, `clickhouse://user:password@host:8443/database?secure=true`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from chronotope.schema.errors import InvalidStoreUrl, StoreError, StoreInUse
+
+FORMS = "chdb:///path, chdb://memory or clickhouse://user:password@host:8123/database"
+_TRUE = {"1", "true", "yes", "on"}
+_OPTIONS = {"secure", "verify", "ca_cert", "cluster", "connect_timeout", "send_receive_timeout"}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed store address. `path` is set for an embedded store, `host` for a server."""
+
+    url: str
+    path: str = ""
+    host: str = ""
+    port: int = 8123
+    user: str = "default"
+    password: str = ""
+    database: str = "default"
+    secure: bool = False
+    cluster: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs inside this process."""
+        return bool(self.path)
+
+    @property
+    def shown(self) -> str:
+        """The address without its password, for messages."""
+        return self.url.replace(f":{self.password}@", ":***@") if self.password else self.url
+
+
+def parse_store_url(url: str) -> Location:
+    """Parse a store address.
+
+    Raises:
+        InvalidStoreUrl: any other form; the message says which are accepted.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidStoreUrl(f"store {url!r}: {error}; use {FORMS}") from error
+    if parts.scheme == "chdb":
+        return _embedded(url, parts.netloc, unquote(parts.path))
+    if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname:
+        raise InvalidStoreUrl(f"store {url!r} is not a store address; use {FORMS}")
+    options = dict(parse_qsl(parts.query))
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise InvalidStoreUrl(f"store option {unknown[0]!r} is not known; accepted: {', '.join(sorted(_OPTIONS))}")
+    secure = options.pop("secure", "").lower() in _TRUE or parts.scheme == "clickhouses"
+    return Location(
+        url,
+        host=parts.hostname,
+        port=port or (8443 if secure else 8123),
+        user=unquote(parts.username or "default"),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.strip("/")) or "default",
+        secure=secure,
+        cluster=options.pop("cluster", ""),
+        options=tuple(sorted(options.items())),
+    )
+
+
+def _embedded(url: str, netloc: str, path: str) -> Location:
+    if netloc == "memory" or path == "/:memory:":
+        return Location(url, path=":memory:")
+    if netloc or path in ("", "/"):
+        raise InvalidStoreUrl(f"store {url!r} names no absolute path; use chdb:///path (three slashes) or chdb://memory")
+    return Location(url, path=str(Path(path)))
+
+
+def check_path(location: Location) -> None:
+    """Make the folder of an embedded store and see that nobody else has it open.
+
+    The engine itself answers such troubles with an empty message, so they are looked for first.
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+        StoreInUse: another process holds the engine's lock.
+    """
+    if location.path == ":memory:":
+        return
+    path = Path(location.path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"store {location.url}: cannot make the folder {path}: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StoreError(f"store {location.url}: the folder {path} is not writable by this user")
+    status = path / "status"
+    if status.exists():
+        _check_lock(location, status)
+
+
+def _check_lock(location: Location, status: Path) -> None:
+    with status.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreInUse(
+                f"store {location.url} is open in another process (an embedded store has one at a time); "
+                "ask that server with --server URL, or stop it first"
+            ) from error
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,127 @@
+"""Numbered SQL files, forward only: apply, show, check.
+
+Invariant: a shipped file never changes. The ledger keeps each file's checksum, and a difference is an error that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pyarrow as pa
+
+from chronotope.schema.errors import SchemaMismatch
+from chronotope.schema.store import Store
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
+(
+    version    UInt32,
+    name       String,
+    checksum   String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = {replicated}ReplacingMergeTree
+ORDER BY version
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One SQL file: its number, its name, its text and the checksum of the text."""
+
+    version: int
+    name: str
+    sql: str
+    checksum: str
+
+
+def read_migrations() -> list[Migration]:
+    """Return the shipped migrations in order."""
+    found = []
+    for file in files("chronotope.schema").joinpath("migrations").iterdir():
+        match = re.fullmatch(r"(\d{4})_([a-z0-9_]+)\.sql", file.name)
+        if match:
+            sql = file.read_text(encoding="utf-8")
+            digest = hashlib.sha256(sql.encode()).hexdigest()
+            found.append(Migration(int(match[1]), match[2], sql, digest))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def statements(sql: str, cluster: str = "") -> list[str]:
+    """Split a file into statements and fill its placeholders for a single node (no cluster) or a cluster."""
+    filled = (
+        sql.replace("{on_cluster}", f"ON CLUSTER '{cluster}'" if cluster else "")
+        .replace("{replicated}", "Replicated" if cluster else "")
+        .replace("{deduplication_window}", f"{'' if cluster else 'non_'}replicated_deduplication_window")
+    )
+    parts = (part.strip() for part in filled.split(";\n"))
+    return [part.rstrip(";") for part in parts if re.sub(r"--[^\n]*", "", part).strip()]
+
+
+def pending(store: Store) -> list[Migration]:
+    """Return the migrations the store has not seen.
+
+    Raises:
+        SchemaMismatch: the store has a migration this version does not know, or one with another checksum.
+    """
+    shipped = read_migrations()
+    applied = _applied(store)
+    by_version = {migration.version: migration for migration in shipped}
+    for version, (name, checksum) in sorted(applied.items()):
+        known = by_version.get(version)
+        if known is None:
+            raise SchemaMismatch(
+                f"the store has migration {version:04d}_{name}, which this version does not know: "
+                "it was written by a newer chronotope; upgrade this one"
+            )
+        if known.checksum != checksum:
+            raise SchemaMismatch(
+                f"migration {version:04d}_{name} in the store differs from the file of this version "
+                f"(checksum {checksum[:12]}, here {known.checksum[:12]}); a shipped migration never changes: "
+                "install the version that wrote it"
+            )
+    return [migration for migration in shipped if migration.version not in applied]
+
+
+def migrate(store: Store) -> list[Migration]:
+    """Apply what is pending and return it. Safe to run again, and after a crash in the middle."""
+    cluster = store.location.cluster
+    for statement in statements(LEDGER, cluster):
+        store.command(statement)
+    todo = pending(store)
+    for migration in todo:
+        for statement in statements(migration.sql, cluster):
+            store.command(statement)
+        _record(store, migration)
+    return todo
+
+
+def show_schema(store: Store) -> str:
+    """Return `SHOW CREATE` of every object of the store, in order of name."""
+    names = store.rows(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND NOT startsWith(name, '.') ORDER BY name"
+    )
+    shown = [str(store.rows(f"SHOW CREATE TABLE `{name}`")[0][0]) for (name,) in names]
+    return "\n\n".join(f"{text};" for text in shown) + "\n"
+
+
+def _applied(store: Store) -> dict[int, tuple[str, str]]:
+    exists = store.rows(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    )
+    if not exists[0][0]:
+        return {}
+    rows = store.rows("SELECT version, name, checksum FROM schema_migrations FINAL")
+    return {int(version): (str(name), str(checksum)) for version, name, checksum in rows}
+
+
+def _record(store: Store, migration: Migration) -> None:
+    row = {
+        "version": pa.array([migration.version], pa.uint32()),
+        "name": [migration.name],
+        "checksum": [migration.checksum],
+    }
+    store.insert("schema_migrations", pa.table(row), token=f"migration-{migration.version}")

@@ -1,0 +1,164 @@
+"""The store: one facade over clickhouse-connect for the embedded engine and for a server.
+
+Invariant: an insert that returned is durable, and one repeated with the same token counts once in every table behind it.
+Each thread has a client of its own: calls on one embedded handle wait for each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from chronotope.schema.errors import StoreError
+from chronotope.schema.location import Location, check_path, parse_store_url
+
+logger = logging.getLogger(__name__)
+
+_READ = {"output_format_arrow_low_cardinality_as_dictionary": 1, "output_format_arrow_string_as_string": 1}
+_WRITE = {
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "optimize_on_insert": 0,  # merges add up; sorting out doubles at insert costs a third of the throughput
+    "max_partitions_per_insert_block": 0,  # an import may span decades
+    "min_insert_block_size_rows": 4_000_000,  # one insert is one block is one part: it lands whole or not at all
+    "min_insert_block_size_bytes": 2_000_000_000,
+    "max_insert_block_size": 4_000_000,
+}
+
+
+class Store:
+    """An open store. Use `Store.open`; `close` when done, or use it as a context manager."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._local = threading.local()
+        self._clients: list[Client] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """Open the store at an address and see that it answers.
+
+        Raises:
+            InvalidStoreUrl, StoreInUse, StoreError: with the remedy in the message.
+        """
+        location = parse_store_url(url)
+        if location.embedded:
+            check_path(location)
+        store = cls(location)
+        store.command("SELECT 1")
+        return store
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every thread's client. An embedded engine ends with its last one."""
+        with self._lock:
+            self._closed = True
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+        self._local = threading.local()
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> object:
+        """Run a statement that returns nothing, or one value."""
+        return self._call("command", sql, parameters=dict(parameters or {}))
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: object) -> pa.Table:
+        """Return a query's answer as Arrow columns; low-cardinality strings come dictionary-encoded.
+
+        Values go in as server-side parameters, `{name:Type}` in the SQL, never by formatting.
+        """
+        answer: pa.Table = self._call(
+            "query_arrow", sql, parameters=dict(parameters or {}), settings={**_READ, **settings}
+        )
+        return answer
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return a small answer as Python rows."""
+        rows: Sequence[Sequence[Any]] = self._call("query", sql, parameters=dict(parameters or {})).result_rows
+        return rows
+
+    def insert(self, table: str, columns: pa.Table, token: str = "") -> None:
+        """Insert columns as one block. With a token, repeating it inserts nothing twice.
+
+        Raises:
+            StoreError: refused or not reachable; it is then not known whether the rows are in: repeat with the token.
+        """
+        if columns.num_rows == 0:
+            return
+        settings: dict[str, Any] = dict(_WRITE)
+        if token:
+            settings["insert_deduplication_token"] = token
+        self._call("insert_arrow", table, columns.combine_chunks(), settings=settings)
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(self._client(), method)(*args, **kwargs)
+        except ClickHouseError as error:
+            raise StoreError(f"store {self.location.shown}: {first_line(error)}") from error
+        except OSError as error:
+            raise StoreError(f"store {self.location.shown} cannot be reached: {error}") from error
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            if self._closed:
+                raise StoreError(f"store {self.location.shown} is closed")
+            client = connect(self.location)
+            self._local.client = client
+            with self._lock:
+                self._clients.append(client)
+        return client
+
+
+def connect(location: Location) -> Client:
+    """Make one client for a location; a server's database is created when it is missing."""
+    if location.embedded:
+        return clickhouse_connect.get_client(interface="chdb", path=location.path)
+    options = dict(location.options)
+    common: dict[str, Any] = {
+        "host": location.host,
+        "port": location.port,
+        "username": location.user,
+        "password": location.password,
+        "secure": location.secure,
+        "autogenerate_session_id": False,
+        "connect_timeout": int(options.pop("connect_timeout", "10")),
+        "send_receive_timeout": int(options.pop("send_receive_timeout", "300")),
+        **options,
+    }
+    return clickhouse_connect.get_client(database=location.database, **common)
+
+
+def first_line(error: Exception) -> str:
+    """The part of the engine's message that a person can use: no stack, no SQL."""
+    text = str(error).strip().split("\n")[0]
+    for mark in (" In scope ", ": While executing", ": (in query", "Stack trace", ". (in query"):
+        text = text.split(mark)[0]
+    return text[:500] or type(error).__name__
+
+
+def wait_until_answers(store: Store, timeout_s: float) -> None:
+    """Wait for a server that is starting; raise the last StoreError when it does not answer in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            store.command("SELECT 1")
+            return
+        except StoreError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
