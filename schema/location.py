@@ -59,7 +59,9 @@ def parse_store_url(url: str) -> Location:
     options = dict(parse_qsl(parts.query))
     unknown = sorted(set(options) - _OPTIONS)
     if unknown:
-        raise InvalidStoreUrl(f"store option {unknown[0]!r} is not known; accepted: {', '.join(sorted(_OPTIONS))}")
+        raise InvalidStoreUrl(
+            f"store option {unknown[0]!r} is not known; accepted: {', '.join(sorted(_OPTIONS))}"
+        )
     secure = options.pop("secure", "").lower() in _TRUE or parts.scheme == "clickhouses"
     return Location(
         url,
@@ -78,7 +80,9 @@ def _embedded(url: str, netloc: str, path: str) -> Location:
     if netloc == "memory" or path == "/:memory:":
         return Location(url, path=":memory:")
     if netloc or path in ("", "/"):
-        raise InvalidStoreUrl(f"store {url!r} names no absolute path; use chdb:///path (three slashes) or chdb://memory")
+        raise InvalidStoreUrl(
+            f"store {url!r} names no absolute path; use chdb:///path (three slashes) or chdb://memory"
+        )
     return Location(url, path=str(Path(path)))
 
 

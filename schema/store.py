@@ -88,7 +88,9 @@ class Store:
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return a small answer as Python rows."""
-        rows: Sequence[Sequence[Any]] = self._call("query", sql, parameters=dict(parameters or {})).result_rows
+        rows: Sequence[Sequence[Any]] = self._call(
+            "query", sql, parameters=dict(parameters or {})
+        ).result_rows
         return rows
 
     def insert(self, table: str, columns: pa.Table, token: str = "") -> None:

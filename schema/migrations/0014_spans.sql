@@ -16,11 +16,12 @@ CREATE TABLE IF NOT EXISTS spans {on_cluster}
     weight      Int32 CODEC(T64, ZSTD(1)),
     kind        UInt8 CODEC(ZSTD(1)),
     flags       UInt8 CODEC(ZSTD(1)),
-    first_batch UInt64 CODEC(ZSTD(1)) COMMENT 'the batch that brought it',
+    side        UInt8 CODEC(ZSTD(1)) COMMENT '1: server or consumer half (may share its id with a client half), else 0',
     batch       UInt64 CODEC(ZSTD(1)) COMMENT 'the batch that wrote this row',
+    rewrite     UInt8 CODEC(ZSTD(1)) COMMENT '1: the row was known before, this batch released it',
     received_at DateTime('UTC') CODEC(Delta, ZSTD(1))
 )
 ENGINE = {replicated}ReplacingMergeTree(batch)
 PARTITION BY toDate(received_at)
-ORDER BY (trace_lo, trace_hi, span, kind)
+ORDER BY (trace_lo, trace_hi, span, side)
 SETTINGS {deduplication_window} = 10000, index_granularity = 512;
