@@ -47,13 +47,13 @@ CALL = np.dtype(
 )
 
 # What became of a span that could be half of a call.
-NO_HALF, PAIRED, LONE, NO_PEER = range(4)
+NO_HALF, PAIRED, WRAPPER, LONE, NO_PEER = range(5)
 MAX_CLIMB = 64  # same-service ancestors looked at; deeper nesting and cycles end there
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """CALL[M], and for each of the N spans its role: NO_HALF, PAIRED, LONE or NO_PEER."""
+    """CALL[M], and for each of the N spans its role: NO_HALF, PAIRED, WRAPPER, LONE or NO_PEER."""
 
     calls: np.ndarray
     roles: np.ndarray
@@ -149,7 +149,7 @@ def _answering_clients(rows, parents):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _roles(rows, parents, clients):  # type: ignore[no-untyped-def]
-    """A client span is paired when answered, or when it only wraps one that is (or one to the same peer)."""
+    """A client span is paired when it, or one that it wraps, is answered; a wrapper of one to its own peer is no call."""
     roles = np.zeros(len(rows), np.uint8)
     for i in range(len(rows)):
         if _is_client(rows[i]):
@@ -162,10 +162,10 @@ def _roles(rows, parents, clients):  # type: ignore[no-untyped-def]
             roles[at] = PAIRED
             at = _client_above(rows, parents, parents[at], rows[at]["service"])
     for i in range(len(rows)):
-        if _is_client(rows[i]) and roles[i] == LONE:
+        if _is_client(rows[i]) and (roles[i] == LONE or roles[i] == WRAPPER):
             above = _client_above(rows, parents, parents[i], rows[i]["service"])
-            if above >= 0 and rows[above]["peer"] == rows[i]["peer"]:
-                roles[above] = PAIRED
+            if above >= 0 and rows[above]["peer"] == rows[i]["peer"] and roles[above] == LONE:
+                roles[above] = WRAPPER
     return roles
 
 
