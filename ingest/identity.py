@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.addresses import BITS, IPV4_BITS, NOWHERE, Place, is_ipv4, parse_place, place_of
 from chronotope.ingest.ownership import AMBIGUOUS, NOBODY, flatten
+from chronotope.schema.addresses import BITS, IPV4_BITS, NOWHERE, Place, is_ipv4, parse_place, place_of
 from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
