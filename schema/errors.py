@@ -10,6 +10,7 @@ ChronotopeError
 │   └── InvalidWindow
 ├── NotFound               no such edge, service or file (HTTP 404)
 ├── TooLarge               a body or message over its limit (HTTP 413)
+├── UnsupportedMedia       a content type or encoding nobody reads (HTTP 415)
 ├── Busy                   try again later (HTTP 503)
 └── StoreError             the store refused or cannot be reached (HTTP 503)
     ├── StoreInUse         another process has the embedded store open
@@ -55,6 +56,10 @@ class NotFound(ChronotopeError):
 
 class TooLarge(ChronotopeError):
     """A body, message or archive over its limit."""
+
+
+class UnsupportedMedia(ChronotopeError):
+    """A content type or encoding that nobody here reads; the message says which are."""
 
 
 class Busy(ChronotopeError):
