@@ -433,6 +433,4 @@ def test_a_sampled_span_stands_for_the_inverse_of_its_probability(tracestate: st
 
 
 def test_a_weight_depends_on_nothing_but_its_arguments() -> None:
-    assert [sampling_weight("ot=th:aaa", 2**64 - 1) for _ in range(3)] == [
-        sampling_weight("ot=th:aaa", 2**64 - 1)
-    ] * 3
+    assert [sampling_weight("ot=th:aaa", 2**64 - 1) for _ in range(3)] == [sampling_weight("ot=th:aaa", 2**64 - 1)] * 3
