@@ -1,0 +1,116 @@
+"""Everything between decoded spans and the store, wired once for the server, the importer and the demo."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, Identities, Ownership
+from chronotope.ingest.spans.attributes import write_attributes
+from chronotope.ingest.spans.columns import Node, SpanBatch, Vocabulary
+from chronotope.ingest.spans.intake import Intake, insist
+from chronotope.ingest.spans.pairer import Outcome, Pairer
+from chronotope.ingest.spans.peers import resolve_peers
+from chronotope.schema.config import Config, IdentityEntry
+from chronotope.schema.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Who owns which address now: the configuration's entries and those in the store."""
+
+    store: Store
+    static: Iterable[IdentityEntry]
+    snapshot: Identities = field(default_factory=Identities)
+
+    def refresh(self) -> None:
+        """Read the store's identities again and swap the snapshot."""
+        rows = self.store.rows(
+            "SELECT address, service, port, kind, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to) "
+            "FROM identities FINAL"
+        )
+        claims = [Ownership(*row) for row in rows]
+        self.snapshot = Identities([*claims, *map(_static_claim, self.static)])
+
+
+def _static_claim(entry: IdentityEntry) -> Ownership:
+    begin = ALWAYS_FROM_MS if entry.valid_from is None else entry.valid_from
+    end = ALWAYS_TO_MS if entry.valid_to is None else entry.valid_to
+    return Ownership(entry.address, entry.service_id, entry.port, entry.kind, begin, end)
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Turns hints of a batch into nodes by the present owners and the configured aliases."""
+
+    vocabulary: Vocabulary
+    owners: Owners
+    aliases: Mapping[str, str]
+
+    def __call__(self, batch: SpanBatch) -> None:
+        """Resolve a batch in place."""
+        resolve_peers(batch, self.vocabulary, self.owners.snapshot, self.aliases)
+
+
+class SpanMetrics:
+    """The span pipeline's own metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.spans = Counter("chronotope_spans", "Spans taken, by outcome.", ["outcome"], registry=registry)
+        self.skipped = Counter(
+            "chronotope_spans_skipped", "Spans without an edge, by reason.", ["reason"], registry=registry
+        )
+        self.observations = Counter("chronotope_observations", "Edge observations written.", registry=registry)
+        self.queued = Gauge("chronotope_spans_queued", "Spans that wait for the writer.", registry=registry)
+        self.waiting = Gauge("chronotope_halves_waiting", "Lone halves that wait for their answer.", registry=registry)
+        self.remembered = Gauge("chronotope_spans_remembered", "Spans held in memory for pairing.", registry=registry)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what one batch did."""
+        self.spans.labels("new").inc(outcome.spans)
+        self.spans.labels("duplicate").inc(outcome.duplicates)
+        self.observations.inc(outcome.observations)
+        for reason, count in outcome.skipped.items():
+            if count > 0:
+                self.skipped.labels(reason).inc(count)
+
+
+def open_pairer(
+    store: Store, config: Config, vocabulary: Vocabulary, stopping: threading.Event | None = None
+) -> Pairer:
+    """Return a pairer that has recovered what an earlier writer left. With `stopping` its inserts insist."""
+    entry = config.trace.entry_node
+    pairer = Pairer(
+        store,
+        vocabulary,
+        answer_wait_s=float(config.trace.answer_wait),
+        entry_node=vocabulary.nodes.code(Node(entry, "external")) if entry != "none" else -1,
+        insert=insist(store, stopping) if stopping else None,
+    )
+    pairer.recover()
+    return pairer
+
+
+def open_intake(
+    store: Store, config: Config, vocabulary: Vocabulary, owners: Owners, registry: CollectorRegistry
+) -> tuple[Intake, threading.Event]:
+    """Return an intake that is ready to start, and the event that makes its inserts give up."""
+    stopping = threading.Event()
+    metrics = SpanMetrics(registry)
+    pairer = open_pairer(store, config, vocabulary, stopping)
+    intake = Intake(
+        pairer,
+        Resolver(vocabulary, owners, config.final_aliases),
+        on_outcome=metrics.count,
+        write_attributes=lambda batch: write_attributes(store, batch),
+    )
+    metrics.queued.set_function(lambda: intake.queued_spans)
+    metrics.waiting.set_function(lambda: pairer.waiting)
+    metrics.remembered.set_function(lambda: pairer.remembered)
+    return intake, stopping
