@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 MAX_WEIGHT = 10**6
 
 _THRESHOLD = re.compile(r"[0-9a-f]{1,14}")
@@ -35,16 +37,31 @@ def sampling_weight(tracestate: str, key: int) -> int:
 
     Source: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
     """
-    members = (member.strip().partition("=") for member in tracestate.split(","))
+    whole, limit = rounding(tracestate)
+    return whole + ((mix64(key) >> 8) < limit)
+
+
+def rounding(tracestate: str) -> tuple[int, int]:
+    """Return (whole, limit): the weight is `whole`, plus one for a key whose mixed upper 56 bits are below `limit`."""
+    members = (member.strip(" \t").partition("=") for member in tracestate.split(","))
     value = next((value for name, _, value in members if name == "ot"), "")
     fields = dict(part.split(":", 1) for part in value.split(";") if ":" in part)
     threshold, power = fields.get("th"), fields.get("p", "")
     if threshold is not None:
         if not _THRESHOLD.fullmatch(threshold):
-            return 1
+            return 1, 0
         kept = (1 << 56) - int(threshold.ljust(14, "0"), 16)
         whole, rest = divmod(1 << 56, kept)
-        return min(MAX_WEIGHT, whole + ((mix64(key) >> 8) * kept < rest << 56))
+        return (whole, -(-(rest << 56) // kept)) if whole < MAX_WEIGHT else (MAX_WEIGHT, 0)
     if power.isascii() and power.isdecimal() and len(power) <= 2 and int(power) < 63:
-        return min(MAX_WEIGHT, 1 << int(power))
-    return 1
+        return min(MAX_WEIGHT, 1 << int(power)), 0
+    return 1, 0
+
+
+def mix64_column(keys: np.ndarray) -> np.ndarray:
+    """Return `mix64` of each key, uint64[N]."""
+    mixed: np.ndarray = keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed = mixed ^ (mixed >> np.uint64(31))
+    return mixed
