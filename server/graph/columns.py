@@ -1,0 +1,285 @@
+"""Edges as columns: what came from the store, one row an edge, with its evidence by layer.
+
+Invariant: names are sorted, and edges are in the order of (source, target, protocol); each has evidence in some layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from chronotope.schema.names import edge_id
+from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
+
+Measures = dict[str, np.ndarray]  # name → int64[E]
+_VITAL = ("calls", "connections", "bytes_sent", "bytes_received")
+
+
+@dataclass(slots=True)
+class Histograms:
+    """Latency of R edges in one layer: row r is of edge `edge[r]`, with `buckets[offsets[r]:offsets[r + 1]]`."""
+
+    edge: np.ndarray
+    offsets: np.ndarray
+    buckets: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(slots=True)
+class LayerColumns:
+    """Evidence of one layer: which edges it has seen, and their sums (0 where it has not)."""
+
+    alive: np.ndarray
+    measures: Measures
+    by_target: np.ndarray  # bool[E]: only the edge's target reported
+    histograms: Histograms | None = None
+
+
+@dataclass(slots=True)
+class EdgeColumns:
+    """E edges: codes into `names` and `protocols`, their evidence, and when they were seen over all history."""
+
+    names: list[str]
+    protocols: list[str]
+    source: np.ndarray
+    target: np.ndarray
+    protocol: np.ndarray
+    layers: dict[str, LayerColumns]
+    via: dict[int, list[str]] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    first_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # Unix ms; -1: not known
+    last_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """One rising number an edge, int64[E]."""
+        return edge_keys(self.source, self.target, self.protocol, len(self.names), len(self.protocols))
+
+
+def edge_columns(counts: pa.Table) -> EdgeColumns:
+    """Return the edges of `evidence.read_counts`, R rows to E ≤ R edges."""
+    sources, targets = coded(counts, "source"), coded(counts, "target")
+    protocols, protocol = _sorted_codes(coded(counts, "protocol"))
+    names, source, target = _joined_codes(sources, targets)
+    keys = edge_keys(source, target, protocol, len(names), len(protocols))
+    found, first, edge = np.unique(keys, return_index=True, return_inverse=True)
+    columns = EdgeColumns(names, protocols, source[first], target[first], protocol[first], {})
+    layer_codes, layer_names = coded(counts, "layer")
+    by_target = as_int(counts, "by_target").astype(bool)
+    measured = [name for name in counts.column_names if pa.types.is_integer(counts.schema.field(name).type)]
+    sums = {name: as_int(counts, name) for name in measured if name != "by_target"}
+    for code, layer in enumerate(layer_names):
+        rows = np.flatnonzero(layer_codes == code)
+        if len(rows):
+            own = {name: values[rows] for name, values in sums.items()}
+            columns.layers[layer] = _layer(edge[rows], own, by_target[rows], len(found))
+    columns.layers = {layer: columns.layers[layer] for layer in LAYERS if layer in columns.layers}
+    columns.via = _routes(counts, edge)
+    return keep_edges(columns, alive_somewhere(columns))
+
+
+def alive_somewhere(columns: EdgeColumns) -> np.ndarray:
+    """Return which edges some layer has evidence of, bool[E]."""
+    alive = np.zeros(len(columns), bool)
+    for layer in columns.layers.values():
+        alive |= layer.alive
+    return alive
+
+
+def keep_edges(columns: EdgeColumns, keep: np.ndarray) -> EdgeColumns:
+    """Return only some edges, bool[E]; names stay as they are."""
+    if keep.all():
+        return columns
+    index = np.flatnonzero(keep)
+    place = np.full(len(keep), -1)
+    place[index] = np.arange(len(index))
+    layers = {
+        name: LayerColumns(
+            layer.alive[index],
+            {measure: values[index] for measure, values in layer.measures.items()},
+            layer.by_target[index],
+            keep_histograms(layer.histograms, place),
+        )
+        for name, layer in columns.layers.items()
+        if layer.alive[index].any()
+    }
+    return EdgeColumns(
+        columns.names,
+        columns.protocols,
+        columns.source[index],
+        columns.target[index],
+        columns.protocol[index],
+        layers,
+        {int(place[edge]): via for edge, via in columns.via.items() if place[edge] >= 0},
+        [columns.ids[at] for at in index.tolist()] if columns.ids else [],
+        columns.first_seen[index] if len(columns.first_seen) else columns.first_seen,
+        columns.last_seen[index] if len(columns.last_seen) else columns.last_seen,
+    )
+
+
+def keep_histograms(histograms: Histograms | None, place: np.ndarray) -> Histograms | None:
+    """Move histograms to the new places of their edges; -1 drops one."""
+    if histograms is None:
+        return None
+    edge = place[histograms.edge]
+    rows = np.flatnonzero(edge >= 0)
+    lengths = np.diff(histograms.offsets)
+    entries = np.repeat(edge >= 0, lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths[rows])])
+    return Histograms(edge[rows], offsets, histograms.buckets[entries], histograms.counts[entries])
+
+
+def add_lifetimes(columns: EdgeColumns, lifetimes: pa.Table) -> None:
+    """Fill in ids and when each edge was seen, from `directory.read_lifetimes`."""
+    edge = find_edges(columns, lifetimes)
+    rows = np.flatnonzero(edge >= 0)
+    columns.first_seen = np.full(len(columns), -1, np.int64)
+    columns.last_seen = np.full(len(columns), -1, np.int64)
+    columns.first_seen[edge[rows]] = as_int(lifetimes, "first_seen")[rows]
+    columns.last_seen[edge[rows]] = as_int(lifetimes, "last_seen")[rows]
+    ids = np.full(len(columns), "", object)
+    ids[edge[rows]] = lifetimes.column("id").take(pa.array(rows)).to_numpy()
+    columns.ids = ids.tolist()
+    for at in np.flatnonzero(ids == "").tolist():
+        source, target = columns.names[columns.source[at]], columns.names[columns.target[at]]
+        columns.ids[at] = edge_id(source, target, columns.protocols[columns.protocol[at]])
+
+
+def add_latency(columns: EdgeColumns, latency: pa.Table) -> None:
+    """Fill in histograms, from `evidence.read_latency`."""
+    edge = find_edges(columns, latency)
+    layer_codes, layer_names = coded(latency, "layer")
+    by_target = as_int(latency, "by_target").astype(bool)
+    maps = latency.column("latency").combine_chunks()
+    offsets = maps.offsets.to_numpy().astype(np.int64)
+    offsets, base = (
+        offsets - offsets[0] if len(offsets) else np.zeros(1, np.int64),
+        int(offsets[0]) if len(offsets) else 0,
+    )
+    buckets = maps.keys.to_numpy(zero_copy_only=False)[base:]
+    counts = maps.items.to_numpy(zero_copy_only=False)[base:]
+    for code, name in enumerate(layer_names):
+        layer = columns.layers.get(name)
+        if layer is None:
+            continue
+        wanted = (layer_codes == code) & (edge >= 0)
+        wanted[wanted] = layer.by_target[edge[wanted]] == by_target[wanted]
+        all_rows = Histograms(np.arange(len(edge)), offsets, buckets, counts)
+        layer.histograms = keep_histograms(all_rows, np.where(wanted, edge, -1))
+
+
+def find_edges(columns: EdgeColumns, table: pa.Table) -> np.ndarray:
+    """Return the edge of each row by its `source`, `target`, `protocol`; -1 where it is none of these. int64[R]."""
+    parts = [
+        _places(coded(table, name), values)
+        for name, values in (
+            ("source", columns.names), ("target", columns.names), ("protocol", columns.protocols)
+        )
+    ]  # fmt: skip
+    missing = np.logical_or.reduce([part < 0 for part in parts])
+    keys = edge_keys(parts[0], parts[1], parts[2], len(columns.names), len(columns.protocols))
+    known = columns.keys
+    if not len(known):
+        return np.full(len(keys), -1)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.asarray(np.where(missing | (known[at] != keys), -1, at))
+
+
+def edge_keys(source: np.ndarray, target: np.ndarray, protocol: np.ndarray, names: int, protocols: int) -> np.ndarray:
+    """Return one number for each (source, target, protocol), in that order, int64[N]."""
+    keys: np.ndarray = (source.astype(np.int64) * names + target) * protocols + protocol
+    return keys
+
+
+def coded(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
+    """Return a text column as codes, int64[R], and the values that it has, each once."""
+    column = table.column(name)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        return np.empty(0, np.int64), []
+    codes = array.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    values: list[str] = array.dictionary.to_pylist()
+    used = np.bincount(codes, minlength=len(values)) > 0
+    if used.all():
+        return codes, values
+    return (np.cumsum(used) - 1)[codes], [value for value, kept in zip(values, used.tolist(), strict=True) if kept]
+
+
+def as_int(table: pa.Table, name: str) -> np.ndarray:
+    """Return a number column, int64[R]."""
+    return np.asarray(table.column(name).to_numpy(), np.int64)
+
+
+def _sorted_codes(column: tuple[np.ndarray, list[str]]) -> tuple[list[str], np.ndarray]:
+    codes, values = column
+    order = sorted(set(values))
+    return order, _places(column, order) if len(codes) else codes
+
+
+def _joined_codes(
+    sources: tuple[np.ndarray, list[str]], targets: tuple[np.ndarray, list[str]]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    names = sorted({*sources[1], *targets[1]})
+    return names, _places(sources, names), _places(targets, names)
+
+
+def _places(column: tuple[np.ndarray, list[str]], names: Sequence[str]) -> np.ndarray:
+    """Turn a column's codes into places in a list of names; -1 where it is not in the list."""
+    codes, values = column
+    place = {name: at for at, name in enumerate(names)}
+    moved = np.array([place.get(value, -1) for value in values], np.int64)
+    return moved[codes] if len(codes) else codes
+
+
+def _layer(edge: np.ndarray, sums: Measures, by_target: np.ndarray, edges: int) -> LayerColumns:
+    """Add up rows of one layer; what the target reported counts where the source is silent."""
+    first = _totals(edge[~by_target], {name: values[~by_target] for name, values in sums.items()}, edges)
+    alive = _alive(first, edges)
+    only_target = np.zeros(edges, bool)
+    if by_target.any():
+        second = _totals(edge[by_target], {name: values[by_target] for name, values in sums.items()}, edges)
+        only_target = ~alive & _alive(second, edges)
+        first = {name: np.where(only_target, second[name], values) for name, values in first.items()}
+        alive = alive | only_target
+    return LayerColumns(alive, {name: np.where(alive, values, 0) for name, values in first.items()}, only_target)
+
+
+def _totals(edge: np.ndarray, sums: Measures, edges: int) -> Measures:
+    totals = {}
+    for name, values in sums.items():
+        totals[name] = np.zeros(edges, np.int64)
+        np.add.at(totals[name], edge, values)
+    return totals
+
+
+def _alive(sums: Measures, edges: int) -> np.ndarray:
+    """A failed connection alone makes no edge, and neither does what corrections left at or below zero."""
+    alive = np.zeros(edges, bool)
+    for name in _VITAL:
+        if name in sums:
+            alive |= sums[name] > 0
+    return alive
+
+
+def _routes(counts: pa.Table, edge: np.ndarray) -> dict[int, list[str]]:
+    """Return the distinct intermediaries of each edge that passes some, in order of its routes."""
+    codes, values = coded(counts, "via")
+    if not any(values):
+        return {}
+    stops = [value.split(VIA_SEPARATOR) if value else [] for value in values]
+    rank = np.argsort(np.argsort(np.array(values, object)))
+    routes: dict[int, list[str]] = {}
+    counted = np.logical_or.reduce([as_int(counts, name) > 0 for name in _VITAL if name in counts.column_names])
+    rows = np.flatnonzero(np.array([bool(stop) for stop in stops])[codes] & counted)
+    for row in rows[np.argsort(rank[codes[rows]], kind="stable")].tolist():
+        route = routes.setdefault(int(edge[row]), [])
+        route.extend(stop for stop in stops[codes[row]] if stop not in route)
+    return routes

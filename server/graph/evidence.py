@@ -1,0 +1,100 @@
+"""Read a window's evidence: one statement over the segments of its plan, one row an edge, layer and route.
+
+Invariant: what corrections cancelled is not there; values reach the engine as parameters, never as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from chronotope.schema.observations import BOTH_VIEWS, HOPS_ONLY, LAYERS, MEASURES, RESOLVED_ONLY
+from chronotope.schema.store import Store
+from chronotope.server.graph.levels import Plan
+from chronotope.server.graph.question import Question
+
+CALL_MEASURES = (
+    "calls", "errors", "latency_us_sum", "latency_count", "connections", "bytes_sent", "bytes_received"
+)  # fmt: skip
+FLOW_MEASURES = (
+    "connections", "failed_connections", "bytes_sent", "bytes_received", "retransmits", "rtt_us_sum", "rtt_count"
+)  # fmt: skip
+# Latency that the source, or the target, of an edge measured.
+LATENCY_ENDS = ("latency_at_source", "latency_at_target")
+ALIVE = "calls > 0 OR connections > 0 OR bytes_sent > 0 OR bytes_received > 0"
+
+# In layer ipc both ends report the same calls: what the target said is kept apart, and used where the source is silent.
+# In layer trace a call is written once, by whichever end's span is known.
+_ENDS = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
+_KEYS = ("source", "target", "protocol", "layer")
+_VIEWS = {"resolved": (BOTH_VIEWS, RESOLVED_ONLY), "hops": (BOTH_VIEWS, HOPS_ONLY)}
+
+
+def measures_of(layers: Sequence[str]) -> list[str]:
+    """Return the measures that some layers (none: all) have, in the store's order."""
+    wanted: set[str] = set()
+    for layer in layers or LAYERS:
+        wanted |= set(FLOW_MEASURES if layer == "network" else CALL_MEASURES)
+    return [measure for measure in MEASURES if measure in wanted]
+
+
+def read_counts(store: Store, plan: Plan, question: Question) -> pa.Table:
+    """Return the sums of the window: `source`, `target`, `protocol`, `layer`, `via`, `by_target`, measures; R rows."""
+    measures = measures_of(question.layers)
+    parameters: dict[str, Any] = {}
+    columns = [*_KEYS, "reporter", "via", *measures]
+    rows = _segments("edges", plan, question, columns, parameters)
+    sums = [f"sum(r.{measure}) AS {measure}" for measure in measures]
+    sums += _latency_ends() if "latency_count" in measures else []
+    sql = (
+        f"SELECT {', '.join(_KEYS)}, via, {_ENDS}, {', '.join(sums)} FROM ({rows}) AS r "
+        f"GROUP BY {', '.join(_KEYS)}, via, by_target HAVING {' OR '.join(f'{name} != 0' for name in measures)}"
+    )
+    return store.query(sql, parameters)
+
+
+def read_latency(store: Store, plan: Plan, question: Question) -> pa.Table:
+    """Return the histograms of the window: `source`, `target`, `protocol`, `layer`, `by_target`, `latency`; R rows."""
+    parameters: dict[str, Any] = {}
+    rows = _segments("latency", plan, question, [*_KEYS, "reporter", "latency"], parameters)
+    sql = (
+        f"SELECT {', '.join(_KEYS)}, {_ENDS}, sumMap(r.latency) AS latency FROM ({rows}) AS r "
+        f"GROUP BY {', '.join(_KEYS)}, by_target"
+    )
+    return store.query(sql, parameters)
+
+
+def where(question: Question, parameters: dict[str, Any]) -> str:
+    """Return the conditions of a question other than its window, and add their values to the parameters."""
+    first, second = _VIEWS[question.view]
+    conditions = [f"view IN ({first}, {second})"]
+    if question.layers and set(question.layers) != set(LAYERS):
+        parameters["layers"] = list(question.layers)
+        conditions.append("layer IN {layers:Array(String)}")
+    if question.protocols:
+        parameters["protocols"] = list(question.protocols)
+        conditions.append("protocol IN {protocols:Array(String)}")
+    return " AND ".join(conditions)
+
+
+def during(number: int, start_s: int, end_s: int, parameters: dict[str, Any]) -> str:
+    """Return the condition that a row is in [start, end), and add its values to the parameters."""
+    parameters |= {f"start_{number}": start_s, f"end_{number}": end_s}
+    return f"time >= toDateTime({{start_{number}:UInt32}}, 'UTC') AND time < toDateTime({{end_{number}:UInt32}}, 'UTC')"
+
+
+def _segments(table: str, plan: Plan, question: Question, columns: list[str], parameters: dict[str, Any]) -> str:
+    filters = where(question, parameters)
+    return " UNION ALL ".join(
+        f"SELECT {', '.join(columns)} FROM {table}_{segment.level} "
+        f"WHERE {during(number, segment.start_s, segment.end_s, parameters)} AND {filters}"
+        for number, segment in enumerate(plan.segments)
+    )
+
+
+def _latency_ends() -> list[str]:
+    return [
+        f"sumIf(r.latency_count, reporter = {number}) AS {name}" for number, name in enumerate(LATENCY_ENDS, start=1)
+    ]

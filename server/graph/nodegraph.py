@@ -1,0 +1,162 @@
+"""A graph as Grafana's node graph panel wants it: one row a node, one row an edge, and what each field is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UnsetType
+
+from chronotope.server.graph.answer import Edge, Evidence, Graph, Node, NodeTotals
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a row: its name, whether it is a number, how it is shown, and the colour of an arc's part."""
+
+    name: str
+    number: bool = False
+    shown: str = ""
+    color: str = ""
+
+
+NODE_FIELDS = (
+    Field("id"),
+    Field("title", shown="Service"),
+    Field("subTitle", shown="Namespace"),
+    Field("mainStat", shown="Calls/s"),
+    Field("secondaryStat", shown="Errors"),
+    Field("arc__ok", number=True, shown="Without error", color="green"),
+    Field("arc__errors", number=True, shown="With error", color="red"),
+    Field("detail__kind", shown="Kind"),
+    Field("detail__layers", shown="Layers"),
+)
+EDGE_FIELDS = (
+    Field("id"),
+    Field("source"),
+    Field("target"),
+    Field("mainStat", shown="Rate"),
+    Field("secondaryStat", shown="Errors"),
+    Field("detail__protocol", shown="Protocol"),
+    Field("detail__layers", shown="Layers"),
+    Field("detail__via", shown="Via"),
+)
+
+
+def node_rows(graph: Graph) -> list[Row]:
+    """Return one row a node."""
+    return [_node_row(node, graph.window.seconds) for node in graph.nodes]
+
+
+def edge_rows(graph: Graph) -> list[Row]:
+    """Return one row an edge."""
+    return [_edge_row(edge, graph.window.seconds) for edge in graph.edges]
+
+
+def frames(graph: Graph) -> Row:
+    """Return both as Grafana data frames."""
+    return {"frames": [_frame("nodes", NODE_FIELDS, node_rows(graph)), _frame("edges", EDGE_FIELDS, edge_rows(graph))]}
+
+
+def plugin_fields() -> Row:
+    """Return the fields as the Node Graph API data source asks for them."""
+    return {
+        "nodes_fields": [_plugin_field(f) for f in NODE_FIELDS],
+        "edges_fields": [_plugin_field(f) for f in EDGE_FIELDS],
+    }
+
+
+def rate_text(evidence: Evidence, seconds: int) -> str:
+    """Return an edge's rate for people: calls where some layer sees calls, else bytes."""
+    calls = evidence.ipc or evidence.trace
+    if not isinstance(calls, UnsetType):
+        return f"{calls.calls_per_second:.4g}/s"
+    if not isinstance(evidence.network, UnsetType):
+        return bytes_text((evidence.network.bytes_sent + evidence.network.bytes_received) / seconds) + "/s"
+    return ""
+
+
+def errors_text(evidence: Evidence) -> str:
+    """Return an edge's share of errors for people; empty where no layer sees calls."""
+    calls = evidence.ipc or evidence.trace
+    if isinstance(calls, UnsetType) or calls.error_ratio is None:
+        return ""
+    return f"{calls.error_ratio:.2%} errors" if calls.errors else ""
+
+
+def bytes_text(count: float) -> str:
+    """Return bytes for people: 1536 → `1.5 KiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} TiB"
+
+
+def _calls_of(totals: NodeTotals) -> tuple[int, int]:
+    calls = totals.ipc or totals.trace
+    return (0, 0) if isinstance(calls, UnsetType) else (calls.calls, calls.errors)
+
+
+def _node_row(node: Node, seconds: int) -> Row:
+    calls, errors = _calls_of(node.inbound)
+    share = min(errors / calls, 1.0) if calls else 0.0
+    return {
+        "id": node.id,
+        "title": node.name,
+        "subTitle": node.namespace,
+        "mainStat": f"{calls / seconds:.4g}/s" if calls else "",
+        "secondaryStat": f"{share:.2%} errors" if errors else "",
+        "arc__ok": 1.0 - share if calls else 0.0,
+        "arc__errors": share,
+        "detail__kind": node.kind,
+        "detail__layers": ", ".join(node.layers),
+    }
+
+
+def _edge_row(edge: Edge, seconds: int) -> Row:
+    return {
+        "id": edge.id,
+        "source": edge.source,
+        "target": edge.target,
+        "mainStat": rate_text(edge.evidence, seconds),
+        "secondaryStat": errors_text(edge.evidence),
+        "detail__protocol": edge.protocol,
+        "detail__layers": ", ".join(edge.layers),
+        "detail__via": ", ".join(edge.via),
+    }
+
+
+def _frame(name: str, fields: tuple[Field, ...], rows: list[Row]) -> Row:
+    return {
+        "schema": {
+            "refId": name,
+            "name": name,
+            "meta": {"preferredVisualisationType": "nodeGraph"},
+            "fields": [_frame_field(field) for field in fields],
+        },
+        "data": {"values": [[row[field.name] for row in rows] for field in fields]},
+    }
+
+
+def _frame_field(field: Field) -> Row:
+    config: Row = {"displayName": field.shown} if field.shown else {}
+    if field.color:
+        config["color"] = {"mode": "fixed", "fixedColor": field.color}
+    return {
+        "name": field.name,
+        "type": "number" if field.number else "string",
+        "typeInfo": {"frame": "float64" if field.number else "string"},
+        "config": config,
+    }
+
+
+def _plugin_field(field: Field) -> Row:
+    row: Row = {"field_name": field.name, "type": "number" if field.number else "string"}
+    if field.color:
+        row["color"] = field.color
+    if field.shown:
+        row["displayName"] = field.shown
+    return row

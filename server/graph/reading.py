@@ -1,0 +1,58 @@
+"""Ask the store for a window, and put the graph together: what the HTTP route and the command both call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chronotope.schema.errors import Impossible
+from chronotope.schema.store import Store
+from chronotope.schema.times import shortened
+from chronotope.server.graph.answer import Graph
+from chronotope.server.graph.assemble import Directory, assemble
+from chronotope.server.graph.columns import EdgeColumns, add_latency, add_lifetimes, edge_columns
+from chronotope.server.graph.directory import read_attributes, read_kinds, read_lifetimes
+from chronotope.server.graph.evidence import read_counts, read_latency
+from chronotope.server.graph.fingerprint import fingerprint
+from chronotope.server.graph.levels import Plan, plan_window
+from chronotope.server.graph.question import Question
+from chronotope.server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A graph, and a tag that changes when the data behind it does (empty when it was not asked for)."""
+
+    graph: Graph
+    tag: str
+
+
+def read_graph(store: Store, settings: Settings, question: Question, now_ms: int, *, tagged: bool = False) -> Reading:
+    """Return the graph of a window.
+
+    Raises:
+        InvalidWindow: the window is empty.
+        Impossible: the focus is a service that was never seen.
+        StoreError: the store cannot answer.
+    """
+    plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
+    directory = read_directory(store, plan)
+    for service in question.focus:
+        if service not in directory.kinds:
+            raise Impossible(f"focus {shortened(service)} was never seen; accepted: ids as /api/v1/services lists them")
+    columns = read_edges(store, plan, question)
+    tag = fingerprint(columns, directory, question, plan) if tagged else ""
+    return Reading(assemble(columns, directory, question, plan), tag)
+
+
+def read_edges(store: Store, plan: Plan, question: Question) -> EdgeColumns:
+    """Return all edges of a planned window as columns."""
+    columns = edge_columns(read_counts(store, plan, question))
+    add_lifetimes(columns, read_lifetimes(store))
+    if question.full:
+        add_latency(columns, read_latency(store, plan, question))
+    return columns
+
+
+def read_directory(store: Store, plan: Plan) -> Directory:
+    """Return what is known of services at a window's end."""
+    return Directory(read_kinds(store), read_attributes(store, plan.end_s * 1000))

@@ -1,0 +1,40 @@
+"""All that comes from outside, read once by the command line and then passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import time
+
+LEVELS = ("10s", "1m", "1h", "1d")
+
+# A server's default: a week of 10 s, a month of minutes, two years of hours, days for ever.
+SERVER_RETENTION: Mapping[str, int | None] = {
+    "10s": 7 * 86_400,
+    "1m": 30 * 86_400,
+    "1h": 730 * 86_400,
+    "1d": None,
+}
+KEEP_ALL: Mapping[str, int | None] = dict.fromkeys(LEVELS, None)
+
+
+def now_ms() -> int:
+    """Return the clock's Unix milliseconds."""
+    return int(time() * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What reading needs to know.
+
+    Attributes:
+        retention: level (`10s`, `1m`, `1h`, `1d`) → seconds kept; None keeps everything.
+        clock: returns Unix milliseconds; tests pass their own.
+        compress_from_bytes: smaller answers go out uncompressed.
+        max_buckets: the most buckets a timeline or a series may have.
+    """
+
+    retention: Mapping[str, int | None] = field(default_factory=lambda: KEEP_ALL)
+    clock: Callable[[], int] = now_ms
+    compress_from_bytes: int = 1024
+    max_buckets: int = 2000
