@@ -1,0 +1,1 @@
+"""Example traffic: a few real traces, replayed as if they happened now."""

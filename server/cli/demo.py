@@ -1,0 +1,145 @@
+"""`chronotope demo`: everything on an embedded store, with live example traffic."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from rich.console import Console
+
+from chronotope.schema.config import Config
+from chronotope.schema.errors import Busy, ChronotopeError
+from chronotope.schema.store import Store
+from chronotope.schema.times import format_time, parse_duration
+from chronotope.server.cli.listening import bind, bound, parse_address
+from chronotope.server.cli.serve import DEFAULT_LISTEN, otlp_addresses
+
+if TYPE_CHECKING:
+    from chronotope.server.cli.running import Server
+
+logger = logging.getLogger(__name__)
+
+_LIVE_TRACES_PER_S = 10.0
+_HISTORY_TRACES = 6000
+_STEP_S = 1.0
+
+
+@click.command()
+@click.option(
+    "--store", "url", default="chdb://memory", show_default=True, help="Where to keep it: chdb:///path to keep it."
+)
+@click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="HOST:PORT of the page and the API.")
+@click.option("--history", default="1h", show_default=True, help="How much past to make up first: 30m, 6h, 7d, 0s.")
+@click.option("--seconds", type=float, default=None, help="Stop by itself after that long.")
+def demo(url: str, listen: str, history: str, seconds: float | None) -> None:
+    """Start everything with live example traffic: ten services, real traces replayed as if now.
+
+    \b
+    Examples:
+      chronotope demo
+      chronotope demo --history 6h --store chdb:///tmp/chronotope-demo
+    """
+    logging.basicConfig(level=logging.WARNING)
+    history_s = parse_duration(history) if history not in ("0", "0s") else 0
+    address = parse_address(listen, "--listen")
+    if address is None:
+        raise click.UsageError("--listen cannot be none: nobody could look")
+    http, grpc_at = otlp_addresses(address.host, None, None)
+    sockets = [bind(address, "--listen", asked=True), bind(http, "--otlp-http", asked=False)]
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    console = Console()
+    console.print("starting the embedded ClickHouse engine …")
+    from chronotope.server.cli.running import open_server
+
+    store = Store.open(url)
+    try:
+        server = open_server(store, Config(), [s for s in sockets if s], (grpc_at, False) if grpc_at else None)
+    except ChronotopeError:
+        store.close()
+        raise
+    server.start()
+    base = f"http://{bound(sockets[0])}" if sockets[0] else ""
+    traffic = Traffic(server, history_s)
+    traffic.write_history(console)
+    _say(console, base, server, traffic)
+    traffic.run(stopping, seconds)
+    console.print("\nstopping …")
+    server.stop()
+
+
+class Traffic:
+    """The example traffic: first its past, then its present."""
+
+    def __init__(self, server: Server, history_s: int) -> None:
+        from chronotope.ingest.demo.replay import read_template
+
+        self._server = server
+        self._vocabulary = server.decoder.vocabulary
+        self._template = read_template(self._vocabulary)
+        self._random = np.random.default_rng()
+        self.begun_s = time.time()
+        self.history_s = history_s
+        self.newcomer_s = self.begun_s - history_s / 3
+
+    def write_history(self, console: Console) -> None:
+        """Put the past into the store, oldest first."""
+        if not self.history_s:
+            return
+        rate = min(_LIVE_TRACES_PER_S, _HISTORY_TRACES / self.history_s)
+        steps = max(1, round(self.history_s * rate / 1000))
+        edges = np.linspace(self.begun_s - self.history_s, self.begun_s, steps + 1)
+        with console.status(f"writing {self.history_s / 3600:g} h of history …"):
+            for begin, end in pairwise(edges.tolist()):
+                self._put(begin, end, rate)
+
+    def run(self, stopping: threading.Event, seconds: float | None) -> None:
+        """Make the present, second by second, until told to stop."""
+        done_s = self.begun_s
+        while not stopping.wait(_STEP_S) and (seconds is None or time.time() - self.begun_s < seconds):
+            now_s = time.time()
+            try:
+                self._put(done_s, now_s, _LIVE_TRACES_PER_S)
+            except Busy as error:
+                logger.warning("%s", error)
+            done_s = now_s
+
+    def _put(self, begin_s: float, end_s: float, traces_per_s: float) -> None:
+        from chronotope.ingest.demo.replay import replay
+
+        batch = replay(
+            self._template,
+            self._vocabulary,
+            self._random,
+            begin_s,
+            end_s,
+            traces_per_s=traces_per_s,
+            newcomer_from_s=self.newcomer_s,
+            calls_each=_LIVE_TRACES_PER_S / traces_per_s,
+        )
+        self._server.intake.put(batch)
+
+
+def _say(console: Console, base: str, server: Server, traffic: Traffic) -> None:
+    """Print where it answers and what to try."""
+    console.print(f"\n[bold]chronotope is at {base}/[/bold]   (Ctrl-C ends it)\n")
+    console.print("try:")
+    console.print(f"  chronotope graph --server {base}")
+    if traffic.history_s:
+        before = format_time(int(traffic.newcomer_s * 1000) - 60_000)
+        console.print(f"  chronotope graph --server {base} --at {before}   # before adservice was deployed")
+        console.print(f"  chronotope timeline --server {base} --from now-{max(1, traffic.history_s // 60)}m")
+    console.print(f"  chronotope services --server {base}")
+    console.print(f"  curl '{base}/api/v1/graph?format=mermaid'")
+    if server.grpc_address:
+        console.print(
+            f"  OTEL_EXPORTER_OTLP_ENDPOINT=http://{server.grpc_address} opentelemetry-instrument python app.py"
+        )
+    console.print()

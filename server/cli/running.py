@@ -1,0 +1,123 @@
+"""A running server: sockets, web server, gRPC, span writer and store, started together and stopped in order.
+
+Invariant: stopping first refuses new work, then writes what was accepted, then closes the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chronotope.ingest.records.identities import identities_blueprint
+from chronotope.ingest.records.observations import observations_blueprint
+from prometheus_client import CollectorRegistry
+from waitress.server import create_server
+
+from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
+from chronotope.ingest.spans.columns import Vocabulary
+from chronotope.ingest.spans.intake import Intake
+from chronotope.ingest.spanwriter import Owners, open_intake
+from chronotope.schema.config import Config
+from chronotope.schema.migrate import migrate
+from chronotope.schema.retention import apply_retention
+from chronotope.schema.store import Store
+from chronotope.server.api.app import create_app
+from chronotope.server.cli.listening import Address, bind
+from chronotope.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 16
+_SLACK_BYTES = 192 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Server:
+    """What runs, and how it ends."""
+
+    store: Store
+    intake: Intake
+    decoder: OtlpDecoder
+    give_up: threading.Event
+    web: Any
+    otlp_grpc: Any = None
+    grpc_address: Address | None = None
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start to take requests."""
+        self.intake.start()
+        thread = threading.Thread(target=self.web.run, name="web", daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        if self.otlp_grpc is not None:
+            self.otlp_grpc.start()
+
+    def stop(self) -> None:
+        """Stop taking requests, write what was accepted, close the store."""
+        self.web.close()
+        if self.otlp_grpc is not None:
+            self.otlp_grpc.stop(grace=5).wait()
+        giving_up = threading.Timer(20, self.give_up.set)
+        giving_up.start()
+        self.intake.stop()
+        giving_up.cancel()
+        self.store.close()
+
+
+def open_server(
+    store: Store,
+    config: Config,
+    sockets: Sequence[socket.socket],
+    grpc_address: tuple[Address, bool] | None,
+) -> Server:
+    """Wire a server over an open store; it is migrated first. Nothing listens until `start`.
+
+    Args:
+        sockets: listening sockets for HTTP.
+        grpc_address: where OTLP/gRPC listens, and whether somebody asked for it; None for nowhere.
+    """
+    migrate(store)
+    kept = config.retention.kept_s(embedded=store.location.embedded)
+    spans_kept = config.retention.spans if store.location.embedded else config.spans_kept_s
+    apply_retention(store, {**kept, "spans": spans_kept})
+    vocabulary, registry = Vocabulary(), CollectorRegistry()
+    decoder = OtlpDecoder(vocabulary)
+    owners = Owners(store, config.identities)
+    owners.refresh()
+    intake, give_up = open_intake(store, config, vocabulary, owners, registry)
+    limit = config.limits.max_body_bytes
+    blueprints = [
+        traces_blueprint(decoder, intake.put, limit),
+        observations_blueprint(store, limit),
+        identities_blueprint(store, owners.refresh, limit),
+    ]
+    app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
+    web = create_server(
+        app,
+        sockets=list(sockets),
+        threads=_THREADS,
+        max_request_body_size=limit + _SLACK_BYTES,
+        channel_timeout=60,
+        connection_limit=1000,
+        ident="chronotope",
+    )
+    server = Server(store, intake, decoder, give_up, web)
+    if grpc_address is not None:
+        _open_grpc(server, *grpc_address, limit)
+    return server
+
+
+def _open_grpc(server: Server, address: Address, asked: bool, limit: int) -> None:
+    probe = bind(address, "--otlp-grpc", asked=asked)
+    if probe is None:
+        return
+    probe.close()
+    server.otlp_grpc = grpc_server(server.decoder, server.intake.put, limit)
+    port = server.otlp_grpc.add_insecure_port(str(address))
+    server.grpc_address = Address(address.host, port)
