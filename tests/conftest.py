@@ -1,33 +1,71 @@
-"""Fixtures that many tests share: a real store, the shared data, golden files."""
+"""What every test may ask for: real stores over both transports, and golden files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 
 from chronotope.schema.migrate import migrate
 from chronotope.schema.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--update-golden`: rewrite the golden files with what the code gives now."""
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden instead of comparing")
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files instead of comparing")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with `tests/golden/<name>`, or write it there with `--update-golden`."""
+
+    def check(name: str, text: str) -> None:
+        path = TESTS / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; see --update-golden"
+
+    return check
+
+
+class ClickHouseHttp(NamedTuple):
+    """The embedded engine behind ClickHouse's HTTP protocol (tests/clickhouse_http.py); its only user."""
+
+    port: int
+    user: str = "tester"
+    password: str = "se:cr/et@"
+
+    def url(self, database: str = "default", *, password: str | None = None, options: str = "") -> str:
+        """Return a store address on it."""
+        secret = quote(self.password if password is None else password, safe="")
+        return f"clickhouse://{self.user}:{secret}@127.0.0.1:{self.port}/{database}{options}"
 
 
 @pytest.fixture(scope="session")
-def update_golden(request: pytest.FixtureRequest) -> bool:
-    """Whether golden files are to be rewritten."""
-    return bool(request.config.getoption("--update-golden"))
+def clickhouse_http() -> Iterator[ClickHouseHttp]:
+    """A process that speaks ClickHouse's HTTP protocol."""
+    command = [sys.executable, str(TESTS / "clickhouse_http.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield ClickHouseHttp(int(process.stdout.readline()))
+        finally:
+            process.stdin.close()
+            process.wait(10)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real inputs beside the checkout."""
-    folder = ROOT.parent / "shared" / "data"
+    folder = TESTS.parent.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: real inputs are kept beside the checkout")
     return folder
@@ -35,7 +73,33 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """An empty migrated store in the embedded engine's memory."""
+    """A migrated store in memory."""
     with Store.open("chdb://memory") as opened:
+        migrate(opened)
+        yield opened
+
+
+@pytest.fixture
+def clickhouse_url(clickhouse_http: ClickHouseHttp) -> Iterator[str]:
+    """Address of a database of its own behind HTTP."""
+    database = f"test_{uuid.uuid4().hex}"
+    yield clickhouse_http.url(database)
+    with Store.open(clickhouse_http.url()) as opened:
+        opened.command(f"DROP DATABASE IF EXISTS {database}")
+
+
+@pytest.fixture(params=["chdb", "clickhouse"])
+def any_store_url(request: pytest.FixtureRequest) -> str:
+    """Address of an empty store: embedded, then behind HTTP."""
+    if request.param == "chdb":
+        return "chdb://memory"
+    url: str = request.getfixturevalue("clickhouse_url")
+    return url
+
+
+@pytest.fixture
+def any_store(any_store_url: str) -> Iterator[Store]:
+    """A migrated store, over each transport in turn."""
+    with Store.open(any_store_url) as opened:
         migrate(opened)
         yield opened
