@@ -148,7 +148,8 @@ def _floor(moment: datetime, unit: str) -> datetime:
         return datetime(moment.year, 1, 1, tzinfo=UTC)
     if unit == "M":
         return datetime(moment.year, moment.month, 1, tzinfo=UTC)
-    kept = {"s": 6, "m": 5, "h": 4}.get(unit, 3)
-    smaller = {"hour": 0, "minute": 0, "second": 0}
-    moment = moment.replace(microsecond=0, **dict(list(smaller.items())[kept - 3 :]))
-    return moment - timedelta(days=moment.weekday()) if unit == "w" else moment
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    if unit in "dw":
+        return midnight - timedelta(days=moment.weekday() if unit == "w" else 0)
+    size = timedelta(seconds=_SECONDS[unit])
+    return midnight + (moment - midnight) // size * size

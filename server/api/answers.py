@@ -5,14 +5,28 @@ Invariant: the bytes of an answer depend on the store, the parameters and `now` 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import msgspec
 
+from chronotope.schema.errors import NotFound
 from chronotope.schema.store import Store
-from chronotope.server.api.parameters import GraphParameters
+from chronotope.schema.times import shortened
+from chronotope.server.api.parameters import (
+    FilterParameters,
+    GraphParameters,
+    SeriesParameters,
+    ServiceParameters,
+    ServicesParameters,
+    TimelineParameters,
+)
 from chronotope.server.graph.formats import render
-from chronotope.server.graph.reading import read_graph
+from chronotope.server.graph.nodegraph import edge_rows, node_rows
+from chronotope.server.graph.reading import UnknownFocus, read_graph
+from chronotope.server.graph.series import read_series
+from chronotope.server.graph.services import service_detail, services_of
+from chronotope.server.graph.timeline import read_timeline
 from chronotope.server.settings import Settings
 
 JSON = "application/json"
@@ -41,3 +55,57 @@ def answer_graph(store: Store, settings: Settings, parameters: GraphParameters, 
         return Answer(_encoder.encode(reading.graph), JSON, tag)
     body, media_type = render(reading.graph, parameters.format)
     return Answer(body, media_type, tag)
+
+
+def answer_timeline(store: Store, settings: Settings, parameters: TimelineParameters, now_ms: int) -> Answer:
+    """Return how the graph changed over time."""
+    steps = parameters.steps(settings, now_ms)
+    timeline = read_timeline(store, steps, parameters.question(steps), now_ms)
+    return _tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
+
+
+def answer_edge(store: Store, settings: Settings, edge: str, parameters: SeriesParameters, now_ms: int) -> Answer:
+    """Return one edge over time."""
+    steps = parameters.steps(settings, now_ms)
+    series = read_series(store, steps, edge, parameters.question(steps))
+    return _tagged(_encoder.encode(series), steps.end_s * 1000, now_ms)
+
+
+def answer_services(store: Store, settings: Settings, parameters: ServicesParameters, now_ms: int) -> Answer:
+    """Return the services of a window."""
+    question = parameters.question(now_ms)
+    graph = read_graph(store, settings, question, now_ms).graph
+    found = services_of(graph, search=parameters.search, namespaces=parameters.namespace, kinds=parameters.kind)
+    return _tagged(_encoder.encode(found), question.end_ms, now_ms)
+
+
+def answer_service(
+    store: Store, settings: Settings, service: str, parameters: ServiceParameters, now_ms: int
+) -> Answer:
+    """Return one service with its callers and callees.
+
+    Raises:
+        NotFound: the service was never seen.
+    """
+    question = parameters.question(service, now_ms)
+    try:
+        reading = read_graph(store, settings, question, now_ms, tagged=True)
+    except UnknownFocus as error:
+        raise NotFound(
+            f"service {shortened(service)} was never seen; /api/v1/services lists those that were"
+        ) from error
+    detail = service_detail(reading.graph, service, reading.directory)
+    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
+    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}" if past else "")
+
+
+def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParameters, now_ms: int) -> Answer:
+    """Return nodes and edges as Grafana's Node Graph API data source reads them."""
+    graph = read_graph(store, settings, parameters.question(now_ms), now_ms).graph
+    return Answer(_encoder.encode({"nodes": node_rows(graph), "edges": edge_rows(graph)}))
+
+
+def _tagged(body: bytes, end_ms: int, now_ms: int) -> Answer:
+    """An answer whose text is made from nothing but the data: its digest is the tag."""
+    past = end_ms <= now_ms - SETTLED_AFTER_MS
+    return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")

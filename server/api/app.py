@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from chronotope.schema.store import Store
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.problems import register_problems
-from chronotope.server.api.reading import reading_routes
+from chronotope.server.api.reading import grafana_routes, reading_routes
 from chronotope.server.api.transfer import register_compression
 from chronotope.server.settings import Settings
 
@@ -38,6 +38,7 @@ def create_app(
     register_metrics(app, registry)  # after_request runs in reverse: timed before compression
     register_problems(app)
     app.register_blueprint(reading_routes(store, settings))
+    app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

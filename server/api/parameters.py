@@ -17,6 +17,8 @@ from chronotope.schema.errors import Impossible, InvalidValue
 from chronotope.schema.times import parse_duration, parse_time, shortened
 from chronotope.server.graph.answer import Kind, Layer
 from chronotope.server.graph.question import DEFAULT_LIMIT, Question
+from chronotope.server.graph.steps import Steps, plan_steps
+from chronotope.server.settings import Settings
 
 MAX_LIMIT = 1_000_000
 TIME_PATTERN = (
@@ -47,6 +49,8 @@ def _duration(description: str, example: str) -> Any:
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=300)], ...], BeforeValidator(_split)]
 Layers = Annotated[tuple[Layer, ...], BeforeValidator(_split)]
 Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_split)]
+View = Literal["resolved", "hops"]
+_VIEW = "`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
 Time = Annotated[str, _time("A time: RFC 3339, Unix seconds or milliseconds, or relative to now.", "now-90m")]
 Duration = Annotated[str, _duration("A duration: `30s`, `5m`, `1h`, `7d`.", "5m")]
 
@@ -86,9 +90,7 @@ class FilterParameters(WindowParameters):
     """A window and what of it is wanted."""
 
     layers: Layers = Field((), description="Whose evidence counts; all by default. One alone is its own view.")
-    view: Literal["resolved", "hops"] = Field(
-        "resolved", description="`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
-    )
+    view: View = Field("resolved", description=_VIEW)
     focus: Texts = Field((), description="Service ids whose neighbourhood is wanted.")
     depth: int = Field(1, ge=1, le=100, description="How many edges away from the focus.")
     direction: Literal["both", "upstream", "downstream"] = Field(
@@ -129,6 +131,84 @@ class GraphParameters(FilterParameters):
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most edges returned, busiest first.")
     format: Literal["json", "nodegraph", "dot", "graphml", "mermaid"] = Field("json", description="Of the answer.")
+
+
+class StepParameters(Parameters):
+    """A window cut into steps."""
+
+    from_: Time = Field("now-1h", alias="from", description="The window's start.")
+    to: Time = Field("now", description="The window's end.")
+    step: Duration | None = Field(None, description="A multiple of 10s. Default: one that gives at most 120 steps.")
+    layers: Layers = Field((), description="Whose evidence counts; all by default.")
+    view: View = Field("resolved", description=_VIEW)
+
+    def steps(self, settings: Settings, now_ms: int) -> Steps:
+        """Return the steps that cover the window."""
+        start = parse_time(self.from_, now_ms, name="from")
+        end = parse_time(self.to, now_ms, name="to")
+        step = None if self.step is None else parse_duration(self.step, name="step")
+        return plan_steps(start, end, step, settings.retention, now_ms, settings.max_buckets)
+
+    def question(self, steps: Steps) -> Question:
+        """Return what is asked of each step."""
+        return Question(
+            start_ms=steps.start_s * 1000,
+            end_ms=steps.end_s * 1000,
+            layers=self.layers,
+            view=self.view,
+            protocols=getattr(self, "protocol", ()),
+            full=getattr(self, "measures", "counts") == "full",
+        )
+
+
+class TimelineParameters(StepParameters):
+    """Parameters of the timeline."""
+
+    protocol: Texts = Field((), description="Only edges over one of these protocols.")
+
+
+class SeriesParameters(StepParameters):
+    """Parameters of one edge over time."""
+
+    measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
+
+
+class ServicesParameters(WindowParameters):
+    """Parameters of the list of services."""
+
+    layers: Layers = Field((), description="Whose evidence counts; all by default.")
+    view: View = Field("resolved", description=_VIEW)
+    search: str = Field("", max_length=300, description="Only services whose id holds this text.")
+    namespace: Texts = Field((), description="Only services in one of these namespaces.")
+    kind: Kinds = Field((), description="Only services of one of these kinds.")
+
+    def question(self, now_ms: int) -> Question:
+        """Return the graph whose services are wanted."""
+        start, end = self.interval(now_ms)
+        return Question(start_ms=start, end_ms=end, layers=self.layers, view=self.view, limit=MAX_LIMIT)
+
+
+class ServiceParameters(WindowParameters):
+    """Parameters of one service."""
+
+    layers: Layers = Field((), description="Whose evidence counts; all by default.")
+    view: View = Field("resolved", description=_VIEW)
+    protocol: Texts = Field((), description="Only edges over one of these protocols.")
+    measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
+
+    def question(self, service: str, now_ms: int) -> Question:
+        """Return the graph around the service."""
+        start, end = self.interval(now_ms)
+        return Question(
+            start_ms=start,
+            end_ms=end,
+            layers=self.layers,
+            view=self.view,
+            protocols=self.protocol,
+            full=self.measures == "full",
+            focus=(service,),
+            limit=MAX_LIMIT,
+        )
 
 
 class NoParameters(Parameters):

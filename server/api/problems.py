@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:chronotope:problem:"
 RETRY_AFTER_S = 5
+_STORE_DETAIL = "the store cannot be reached or refused the question; try again soon (the server's log has the reason)"
 
 PROBLEMS: Mapping[type[ChronotopeError], tuple[int, str]] = {
     InvalidTime: (400, "invalid-time"),
@@ -93,7 +94,9 @@ def _refused(error: ChronotopeError) -> Response:
     if status >= 500:
         logger.warning("request failed", extra={"path": request.path, "problem": name, "detail": str(error)})
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Busy) else {}
-    return problem_response(status, name, str(error), headers)
+    # What the engine says may hold parts of a statement: it is for the log.
+    detail = _STORE_DETAIL if type(error) is StoreError else str(error)
+    return problem_response(status, name, detail, headers)
 
 
 def _http_error(error: HTTPException) -> Response:

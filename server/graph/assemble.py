@@ -86,7 +86,12 @@ def assemble(columns: EdgeColumns, directory: Directory, question: Question, pla
 
 def window_of(plan: Plan) -> Window:
     """Return the window that was used."""
-    return Window(format_time(plan.start_s * 1000), format_time(plan.end_s * 1000), plan.seconds, plan.resolution_s)
+    return window_of_steps(plan.start_s, plan.end_s, plan.resolution_s)
+
+
+def window_of_steps(start_s: int, end_s: int, resolution_s: int) -> Window:
+    """Return a window of Unix seconds."""
+    return Window(format_time(start_s * 1000), format_time(end_s * 1000), end_s - start_s, resolution_s)
 
 
 def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge]:

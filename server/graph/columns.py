@@ -78,10 +78,30 @@ def edge_columns(counts: pa.Table) -> EdgeColumns:
         rows = np.flatnonzero(layer_codes == code)
         if len(rows):
             own = {name: values[rows] for name, values in sums.items()}
-            columns.layers[layer] = _layer(edge[rows], own, by_target[rows], len(found))
+            columns.layers[layer] = layer_columns(edge[rows], own, by_target[rows], len(found))
     columns.layers = {layer: columns.layers[layer] for layer in LAYERS if layer in columns.layers}
     columns.via = _routes(counts, edge)
     return keep_edges(columns, alive_somewhere(columns))
+
+
+def layer_columns(edge: np.ndarray, sums: Measures, by_target: np.ndarray, edges: int) -> LayerColumns:
+    """Add up R rows of one layer; what the target reported counts where the source is silent.
+
+    Args:
+        edge: int64[R], the edge of each row (or whatever the columns are about, such as buckets of time).
+        sums: measures of the rows, int64[R] each.
+        by_target: bool[R].
+        edges: how many there are.
+    """
+    first = _totals(edge[~by_target], {name: values[~by_target] for name, values in sums.items()}, edges)
+    alive = _alive(first, edges)
+    only_target = np.zeros(edges, bool)
+    if by_target.any():
+        second = _totals(edge[by_target], {name: values[by_target] for name, values in sums.items()}, edges)
+        only_target = ~alive & _alive(second, edges)
+        first = {name: np.where(only_target, second[name], values) for name, values in first.items()}
+        alive = alive | only_target
+    return LayerColumns(alive, {name: np.where(alive, values, 0) for name, values in first.items()}, only_target)
 
 
 def alive_somewhere(columns: EdgeColumns) -> np.ndarray:
@@ -156,22 +176,26 @@ def add_latency(columns: EdgeColumns, latency: pa.Table) -> None:
     edge = find_edges(columns, latency)
     layer_codes, layer_names = coded(latency, "layer")
     by_target = as_int(latency, "by_target").astype(bool)
-    maps = latency.column("latency").combine_chunks()
-    offsets = maps.offsets.to_numpy().astype(np.int64)
-    offsets, base = (
-        offsets - offsets[0] if len(offsets) else np.zeros(1, np.int64),
-        int(offsets[0]) if len(offsets) else 0,
-    )
-    buckets = maps.keys.to_numpy(zero_copy_only=False)[base:]
-    counts = maps.items.to_numpy(zero_copy_only=False)[base:]
+    every = histograms_of(latency)
     for code, name in enumerate(layer_names):
         layer = columns.layers.get(name)
         if layer is None:
             continue
         wanted = (layer_codes == code) & (edge >= 0)
         wanted[wanted] = layer.by_target[edge[wanted]] == by_target[wanted]
-        all_rows = Histograms(np.arange(len(edge)), offsets, buckets, counts)
-        layer.histograms = keep_histograms(all_rows, np.where(wanted, edge, -1))
+        layer.histograms = keep_histograms(every, np.where(wanted, edge, -1))
+
+
+def histograms_of(latency: pa.Table) -> Histograms:
+    """Return the histograms in column `latency`, one a row: `edge` is the row's number."""
+    maps = latency.column("latency").combine_chunks()
+    if isinstance(maps, pa.ChunkedArray):
+        none = np.empty(0, np.int64)
+        return Histograms(none, np.zeros(1, np.int64), none.astype(np.uint8), none)
+    offsets = maps.offsets.to_numpy().astype(np.int64)
+    buckets = maps.keys.to_numpy(zero_copy_only=False)[offsets[0] :]
+    counts = maps.items.to_numpy(zero_copy_only=False)[offsets[0] :]
+    return Histograms(np.arange(len(maps)), offsets - offsets[0], buckets, counts)
 
 
 def find_edges(columns: EdgeColumns, table: pa.Table) -> np.ndarray:
@@ -237,19 +261,6 @@ def _places(column: tuple[np.ndarray, list[str]], names: Sequence[str]) -> np.nd
     place = {name: at for at, name in enumerate(names)}
     moved = np.array([place.get(value, -1) for value in values], np.int64)
     return moved[codes] if len(codes) else codes
-
-
-def _layer(edge: np.ndarray, sums: Measures, by_target: np.ndarray, edges: int) -> LayerColumns:
-    """Add up rows of one layer; what the target reported counts where the source is silent."""
-    first = _totals(edge[~by_target], {name: values[~by_target] for name, values in sums.items()}, edges)
-    alive = _alive(first, edges)
-    only_target = np.zeros(edges, bool)
-    if by_target.any():
-        second = _totals(edge[by_target], {name: values[by_target] for name, values in sums.items()}, edges)
-        only_target = ~alive & _alive(second, edges)
-        first = {name: np.where(only_target, second[name], values) for name, values in first.items()}
-        alive = alive | only_target
-    return LayerColumns(alive, {name: np.where(alive, values, 0) for name, values in first.items()}, only_target)
 
 
 def _totals(edge: np.ndarray, sums: Measures, edges: int) -> Measures:

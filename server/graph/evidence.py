@@ -23,11 +23,10 @@ FLOW_MEASURES = (
 )  # fmt: skip
 # Latency that the source, or the target, of an edge measured.
 LATENCY_ENDS = ("latency_at_source", "latency_at_target")
-ALIVE = "calls > 0 OR connections > 0 OR bytes_sent > 0 OR bytes_received > 0"
 
 # In layer ipc both ends report the same calls: what the target said is kept apart, and used where the source is silent.
 # In layer trace a call is written once, by whichever end's span is known.
-_ENDS = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
+BY_TARGET = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
 _KEYS = ("source", "target", "protocol", "layer")
 _VIEWS = {"resolved": (BOTH_VIEWS, RESOLVED_ONLY), "hops": (BOTH_VIEWS, HOPS_ONLY)}
 
@@ -47,9 +46,9 @@ def read_counts(store: Store, plan: Plan, question: Question) -> pa.Table:
     columns = [*_KEYS, "reporter", "via", *measures]
     rows = _segments("edges", plan, question, columns, parameters)
     sums = [f"sum(r.{measure}) AS {measure}" for measure in measures]
-    sums += _latency_ends() if "latency_count" in measures else []
+    sums += latency_ends() if "latency_count" in measures else []
     sql = (
-        f"SELECT {', '.join(_KEYS)}, via, {_ENDS}, {', '.join(sums)} FROM ({rows}) AS r "
+        f"SELECT {', '.join(_KEYS)}, via, {BY_TARGET}, {', '.join(sums)} FROM ({rows}) AS r "
         f"GROUP BY {', '.join(_KEYS)}, via, by_target HAVING {' OR '.join(f'{name} != 0' for name in measures)}"
     )
     return store.query(sql, parameters)
@@ -60,7 +59,7 @@ def read_latency(store: Store, plan: Plan, question: Question) -> pa.Table:
     parameters: dict[str, Any] = {}
     rows = _segments("latency", plan, question, [*_KEYS, "reporter", "latency"], parameters)
     sql = (
-        f"SELECT {', '.join(_KEYS)}, {_ENDS}, sumMap(r.latency) AS latency FROM ({rows}) AS r "
+        f"SELECT {', '.join(_KEYS)}, {BY_TARGET}, sumMap(r.latency) AS latency FROM ({rows}) AS r "
         f"GROUP BY {', '.join(_KEYS)}, by_target"
     )
     return store.query(sql, parameters)
@@ -85,6 +84,13 @@ def during(number: int, start_s: int, end_s: int, parameters: dict[str, Any]) ->
     return f"time >= toDateTime({{start_{number}:UInt32}}, 'UTC') AND time < toDateTime({{end_{number}:UInt32}}, 'UTC')"
 
 
+def latency_ends() -> list[str]:
+    """Return the sums that say which end measured how many latencies."""
+    return [
+        f"sumIf(r.latency_count, reporter = {number}) AS {name}" for number, name in enumerate(LATENCY_ENDS, start=1)
+    ]
+
+
 def _segments(table: str, plan: Plan, question: Question, columns: list[str], parameters: dict[str, Any]) -> str:
     filters = where(question, parameters)
     return " UNION ALL ".join(
@@ -92,9 +98,3 @@ def _segments(table: str, plan: Plan, question: Question, columns: list[str], pa
         f"WHERE {during(number, segment.start_s, segment.end_s, parameters)} AND {filters}"
         for number, segment in enumerate(plan.segments)
     )
-
-
-def _latency_ends() -> list[str]:
-    return [
-        f"sumIf(r.latency_count, reporter = {number}) AS {name}" for number, name in enumerate(LATENCY_ENDS, start=1)
-    ]

@@ -75,15 +75,6 @@ def plan_window(start_ms: int, end_ms: int, retention: Mapping[str, int | None],
             end = max(end, reached + size)
 
 
-def step_level(step_s: int, start_s: int, retention: Mapping[str, int | None], now_ms: int) -> str:
-    """Return the coarsest level that divides a step and still has its start; else the finest that has it."""
-    horizons = dict(zip(SIZES, _horizons(retention, now_ms), strict=True))
-    fitting = [name for name, size in LEVELS if step_s % size == 0 and start_s >= horizons[name]]
-    if fitting:
-        return fitting[-1]
-    return next((name for name, size in LEVELS if start_s // size * size >= horizons[name]), LEVELS[-1][0])
-
-
 def _horizons(retention: Mapping[str, int | None], now_ms: int) -> list[int]:
     """The first bucket start of each level that has not begun to expire."""
     kept = ((size, retention.get(name)) for name, size in LEVELS)

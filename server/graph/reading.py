@@ -18,11 +18,16 @@ from chronotope.server.graph.question import Question
 from chronotope.server.settings import Settings
 
 
+class UnknownFocus(Impossible):
+    """The focus is a service that was never seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A graph, and a tag that changes when the data behind it does (empty when it was not asked for)."""
+    """A graph, what is known of its services, and a tag that changes with the data (empty when not asked for)."""
 
     graph: Graph
+    directory: Directory
     tag: str
 
 
@@ -31,17 +36,19 @@ def read_graph(store: Store, settings: Settings, question: Question, now_ms: int
 
     Raises:
         InvalidWindow: the window is empty.
-        Impossible: the focus is a service that was never seen.
+        UnknownFocus: the focus is a service that was never seen.
         StoreError: the store cannot answer.
     """
     plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
     directory = read_directory(store, plan)
     for service in question.focus:
         if service not in directory.kinds:
-            raise Impossible(f"focus {shortened(service)} was never seen; accepted: ids as /api/v1/services lists them")
+            raise UnknownFocus(
+                f"focus {shortened(service)} was never seen; accepted: ids as /api/v1/services lists them"
+            )
     columns = read_edges(store, plan, question)
     tag = fingerprint(columns, directory, question, plan) if tagged else ""
-    return Reading(assemble(columns, directory, question, plan), tag)
+    return Reading(assemble(columns, directory, question, plan), directory, tag)
 
 
 def read_edges(store: Store, plan: Plan, question: Question) -> EdgeColumns:

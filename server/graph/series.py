@@ -1,0 +1,236 @@
+"""One edge over time: its measures per layer as columns, one value a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from msgspec import UNSET, Struct, UnsetType
+
+from chronotope.schema.errors import NotFound
+from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
+from chronotope.schema.store import Store
+from chronotope.schema.times import format_time, shortened
+from chronotope.server.graph.answer import Layer, Window
+from chronotope.server.graph.assemble import format_times, window_of_steps
+from chronotope.server.graph.columns import (
+    LayerColumns,
+    as_int,
+    coded,
+    histograms_of,
+    keep_histograms,
+    layer_columns,
+)
+from chronotope.server.graph.evidence import BY_TARGET, during, latency_ends, measures_of, where
+from chronotope.server.graph.measures import layer_quantiles, or_none, ratio
+from chronotope.server.graph.question import Question
+from chronotope.server.graph.steps import Steps
+
+Numbers = list[int]
+Maybe = list[float | None]
+
+
+class LatencyColumns(Struct):
+    """Milliseconds; the quantiles only with `measures=full`."""
+
+    mean: Maybe
+    p50: Maybe | UnsetType = UNSET
+    p95: Maybe | UnsetType = UNSET
+    p99: Maybe | UnsetType = UNSET
+
+
+class CallColumns(Struct):
+    """What traces or client/server metrics say."""
+
+    calls: Numbers
+    errors: Numbers
+    calls_per_second: list[float]
+    error_ratio: Maybe
+    latency_ms: LatencyColumns
+    connections: Numbers
+    bytes_sent: Numbers
+    bytes_received: Numbers
+
+
+class RoundTripColumns(Struct):
+    """Milliseconds."""
+
+    mean: Maybe
+
+
+class FlowColumns(Struct):
+    """What the network says."""
+
+    connections: Numbers
+    failed_connections: Numbers
+    bytes_sent: Numbers
+    bytes_received: Numbers
+    retransmits: Numbers
+    rtt_ms: RoundTripColumns
+
+
+class EvidenceColumns(Struct):
+    """Measures by layer, each a column as long as `time`."""
+
+    network: FlowColumns | UnsetType = UNSET
+    ipc: CallColumns | UnsetType = UNSET
+    trace: CallColumns | UnsetType = UNSET
+
+
+class EdgeSeries(Struct):
+    """One edge, when it was seen over all history, and its measures over time."""
+
+    id: str
+    source: str
+    target: str
+    protocol: str
+    layers: list[Layer]
+    via: list[str]
+    confidence: float
+    inferred: bool
+    first_seen: str
+    last_seen: str
+    window: Window
+    step_seconds: int
+    time: list[str]
+    evidence: EvidenceColumns
+
+
+def read_series(store: Store, steps: Steps, edge: str, question: Question) -> EdgeSeries:
+    """Return one edge over some steps; of a question its layers, view and `full` count.
+
+    Raises:
+        NotFound: no edge has this id.
+    """
+    found = store.rows(_FIND, {"id": edge})
+    if not found:
+        raise NotFound(f"no edge has the id {shortened(edge)}; accepted: ids of edges as /api/v1/graph gives them")
+    source, target, protocol, first, last = found[0]
+    ends = {"source": str(source), "target": str(target), "protocol": str(protocol)}
+    counts = _read_counts(store, steps, question, ends)
+    layers = _layers(counts, steps.count)
+    if question.full:
+        _add_latency(layers, _read_latency(store, steps, question, ends), steps.count)
+    return EdgeSeries(
+        edge,
+        **ends,
+        layers=[layer for layer in LAYERS if layer in layers],  # type: ignore[misc]
+        via=_via(counts),
+        confidence=1.0,
+        inferred=False,
+        first_seen=format_time(int(first)),
+        last_seen=format_time(int(last)),
+        window=window_of_steps(steps.start_s, steps.end_s, steps.step_s),
+        step_seconds=steps.step_s,
+        time=[text or "" for text in format_times(steps.starts_ms)],
+        evidence=_evidence(layers, steps.step_s, full=question.full),
+    )
+
+
+_FIND = """
+SELECT source, target, protocol, toUnixTimestamp64Milli(min(first_seen)), toUnixTimestamp64Milli(max(last_seen))
+FROM edge_lifetimes
+WHERE id = {id:String}
+GROUP BY source, target, protocol
+"""
+_STEP = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS step"
+_EDGE = "source = {source:String} AND target = {target:String} AND protocol = {protocol:String}"
+
+
+def _read_counts(store: Store, steps: Steps, question: Question, ends: dict[str, str]) -> pa.Table:
+    # By the hour there is a table with the edge first: one edge over months reads only its own rows.
+    table = "edge_hours" if steps.level == "1h" else f"edges_{steps.level}"
+    measures = measures_of(question.layers)
+    sums = [f"sum(r.{measure}) AS {measure}" for measure in measures]
+    sums += latency_ends() if "latency_count" in measures else []
+    columns = f"groupUniqArray(toString(via)) AS routes, {', '.join(sums)}"
+    having = " OR ".join(f"{measure} != 0" for measure in measures)
+    return _read(store, table, columns, steps, question, ends, f"HAVING {having}")
+
+
+def _read_latency(store: Store, steps: Steps, question: Question, ends: dict[str, str]) -> pa.Table:
+    return _read(store, f"latency_{steps.level}", "sumMap(r.latency) AS latency", steps, question, ends, "")
+
+
+def _read(
+    store: Store, table: str, columns: str, steps: Steps, question: Question, ends: dict[str, str], having: str
+) -> pa.Table:
+    parameters: dict[str, Any] = {"base": steps.start_s, "step": steps.step_s, **ends}
+    conditions = f"{_EDGE} AND {during(0, steps.start_s, steps.end_s, parameters)} AND {where(question, parameters)}"
+    sql = (
+        f"SELECT {_STEP}, layer, {BY_TARGET}, {columns} FROM {table} AS r WHERE {conditions} "
+        f"GROUP BY step, layer, by_target {having} ORDER BY step, layer, by_target"
+    )
+    return store.query(sql, parameters)
+
+
+def _layers(counts: pa.Table, count: int) -> dict[str, LayerColumns]:
+    step, by_target = as_int(counts, "step"), as_int(counts, "by_target").astype(bool)
+    skipped = ("step", "layer", "by_target", "routes")
+    sums = {name: as_int(counts, name) for name in counts.column_names if name not in skipped}
+    codes, names = coded(counts, "layer")
+    layers = {}
+    for code, name in enumerate(names):
+        rows = np.flatnonzero(codes == code)
+        own = {measure: values[rows] for measure, values in sums.items()}
+        layer = layer_columns(step[rows], own, by_target[rows], count)
+        if layer.alive.any():
+            layers[name] = layer
+    return layers
+
+
+def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int) -> None:
+    step, by_target = as_int(latency, "step"), as_int(latency, "by_target").astype(bool)
+    codes, names = coded(latency, "layer")
+    every = histograms_of(latency)
+    for code, name in enumerate(names):
+        if name in layers:
+            wanted = (codes == code) & (layers[name].by_target[step] == by_target)
+            layers[name].histograms = keep_histograms(every, np.where(wanted, step, -1))
+
+
+def _via(counts: pa.Table) -> list[str]:
+    via: list[str] = []
+    for route in sorted({route for routes in counts.column("routes").to_pylist() for route in routes if route}):
+        via.extend(stop for stop in route.split(VIA_SEPARATOR) if stop not in via)
+    return via
+
+
+def _evidence(layers: dict[str, LayerColumns], seconds: int, *, full: bool) -> EvidenceColumns:
+    evidence = EvidenceColumns()
+    if "network" in layers:
+        evidence.network = _flows(layers["network"])
+    if "ipc" in layers:
+        evidence.ipc = _calls(layers["ipc"], seconds, full=full)
+    if "trace" in layers:
+        evidence.trace = _calls(layers["trace"], seconds, full=full)
+    return evidence
+
+
+def _calls(layer: LayerColumns, seconds: int, *, full: bool) -> CallColumns:
+    own = layer.measures
+    latency = LatencyColumns(ratio(own["latency_us_sum"], own["latency_count"], 1000.0))
+    if full:
+        quantiles = layer_quantiles(layer)
+        latency.p50, latency.p95, latency.p99 = (or_none(column, ~np.isnan(column)) for column in quantiles.T)
+    return CallColumns(
+        own["calls"].tolist(),
+        own["errors"].tolist(),
+        np.round(own["calls"] / seconds, 6).tolist(),
+        ratio(own["errors"], own["calls"]),
+        latency,
+        *(own[name].tolist() for name in ("connections", "bytes_sent", "bytes_received")),
+    )
+
+
+def _flows(layer: LayerColumns) -> FlowColumns:
+    own = layer.measures
+    return FlowColumns(
+        connections=own["connections"].tolist(),
+        failed_connections=own["failed_connections"].tolist(),
+        bytes_sent=own["bytes_sent"].tolist(),
+        bytes_received=own["bytes_received"].tolist(),
+        retransmits=own["retransmits"].tolist(),
+        rtt_ms=RoundTripColumns(ratio(own["rtt_us_sum"], own["rtt_count"], 1000.0)),
+    )
