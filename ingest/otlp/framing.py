@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.otlp.wire import BAD, BYTES, END_GROUP, GROUP, U0, compiled, next_field
+from chronotope.ingest.otlp.wire import BAD, BYTES, END_GROUP, GROUP, U0, U1, compiled, next_field
 
 SHORTEST_SPAN = 28  # bytes of a trace id and a span id; what is shorter lacks one, and needs no row
 MAX_DEPTH = 100  # of nested messages and groups, as upb has it
@@ -65,7 +65,7 @@ def measure(buffer: np.ndarray, bounds: np.ndarray, counts: np.ndarray) -> tuple
     """
     ends = np.zeros(MAX_DEPTH + 1, np.uint64)
     types = np.zeros(MAX_DEPTH + 1, np.uint8)
-    groups = np.zeros(MAX_DEPTH + 1, np.uint64)  # the field number of an open group, 0 for a message
+    groups = np.zeros(MAX_DEPTH + 1, np.uint64)  # the field number of an open group plus one, 0 for a message
     resources, spans, short = 0, 0, 0
     for request in range(bounds.size - 1):
         position, end = bounds[request], bounds[request + 1]
@@ -83,7 +83,7 @@ def measure(buffer: np.ndarray, bounds: np.ndarray, counts: np.ndarray) -> tuple
                 continue
             start = position
             field, wire, number, position = next_field(buffer, position, end)
-            if position == BAD:
+            if position == BAD or (field == U0 and group == U0):  # inside a group upb lets number 0 pass
                 return request, int(start - bounds[request])
             child, opened = _NO_CHILD, U0
             if wire == BYTES:
@@ -96,9 +96,9 @@ def measure(buffer: np.ndarray, bounds: np.ndarray, counts: np.ndarray) -> tuple
                     spans += int(number >= _SHORTEST)
                     short += int(number < _SHORTEST)
             elif wire == GROUP:
-                opened = field
+                opened = field + U1
             elif wire == END_GROUP:
-                if group != field:
+                if group != field + U1:
                     return request, int(start - bounds[request])
                 depth -= 1
                 end, kind, group = ends[depth], types[depth], groups[depth]

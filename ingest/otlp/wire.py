@@ -112,7 +112,8 @@ def next_field(buffer: np.ndarray, position: U64, end: U64) -> tuple[U64, U64, U
     Returns:
         (field number, wire type, number, next position). `number` is the value of a varint, and the length of a
         byte string, which ends at `next position`. After a start or end of a group the position is that of the
-        group's first field. The next position is BAD when anything is malformed or passes `end`.
+        group's first field. The next position is BAD when anything is malformed or passes `end`; but a field
+        number 0 is the caller's to refuse.
     """
     if position < end and buffer[position] < HIGH_BIT:
         tag = np.uint64(buffer[position])
@@ -120,7 +121,7 @@ def next_field(buffer: np.ndarray, position: U64, end: U64) -> tuple[U64, U64, U
     else:
         tag, position = read_varint(buffer, position, end, U5)
     field, wire, number = tag >> U3, tag & U7, U0
-    if position == BAD or field == U0 or tag > MAX_TAG:
+    if position == BAD or tag > MAX_TAG:
         return field, wire, U0, BAD
     if wire == BYTES:
         number, position = read_varint(buffer, position, end, U5)
