@@ -1,4 +1,4 @@
-"""What every test may ask for: real stores over both transports, and golden files."""
+"""Fixtures that many tests share: real stores over both transports, the shared data, golden files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ import pytest
 from chronotope.schema.migrate import migrate
 from chronotope.schema.store import Store
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files instead of comparing")
+    """Add `--update-golden`: rewrite the golden files with what the code gives now."""
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden instead of comparing")
+
+
+@pytest.fixture(scope="session")
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--update-golden"))
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+def golden(update_golden: bool) -> Callable[[str, str], None]:
     """Compare a text with `tests/golden/<name>`, or write it there with `--update-golden`."""
 
     def check(name: str, text: str) -> None:
         path = TESTS / "golden" / name
-        if request.config.getoption("--update-golden"):
+        if update_golden:
             path.write_text(text, encoding="utf-8")
         assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; see --update-golden"
 
@@ -65,7 +73,7 @@ def clickhouse_http() -> Iterator[ClickHouseHttp]:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real inputs beside the checkout."""
-    folder = TESTS.parent.parent / "shared" / "data"
+    folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there: real inputs are kept beside the checkout")
     return folder
@@ -73,7 +81,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """A migrated store in memory."""
+    """An empty migrated store in the embedded engine's memory."""
     with Store.open("chdb://memory") as opened:
         migrate(opened)
         yield opened
