@@ -12,6 +12,7 @@ from chronotope.ingest.spans.hosts import url_authority
 from chronotope.ingest.spans.semconv import PRESENCE_KEYS, URL_KEYS, VALUE_KEYS, describe
 
 _MAX_CACHED = 65_536
+_LONGEST_CACHED = 400
 _VALUES, _PRESENCE, _URLS = frozenset(VALUE_KEYS), frozenset(PRESENCE_KEYS), frozenset(URL_KEYS)
 TELLING_KEYS = _VALUES | _PRESENCE | _URLS
 
@@ -28,9 +29,11 @@ class PeerReader:
         key = (kind, *(_telling(name, attributes[name]) for name in attributes if name in TELLING_KEYS))
         found = self._cache.get(key)
         if found is None:
+            found = self._read(kind, attributes)
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
-            found = self._cache[key] = self._read(kind, attributes)
+            if all(len(str(part)) <= _LONGEST_CACHED for part in key):
+                self._cache[key] = found
         return found
 
     def _read(self, kind: int, attributes: Mapping[str, object]) -> tuple[int, int]:

@@ -103,6 +103,7 @@ class ElementSplitter:
         self._base = 0  # of the block, in the whole text
         self._start = 0  # of the current piece, in the block
         self._member_at = 0  # of the current member of a top-level object, in the whole text
+        self._key_awaited = False
         self._key_found = False
         self._unwrapped = False
 
@@ -150,7 +151,7 @@ class ElementSplitter:
         self._mode = self._list if is_list else self._object
         self._begin(position + is_list)
         self._member_at = self._base + position + 1
-        self._key_found = self._unwrapped = False
+        self._key_awaited, self._key_found, self._unwrapped = True, False, False
         yield from ()
 
     def _list(self, mark: int, position: int, level: int) -> Iterator[bytes | None]:
@@ -170,8 +171,10 @@ class ElementSplitter:
             if not self._unwrapped:
                 yield element
         elif mark == _COMMA:
-            self._member_at, self._key_found = self._base + position + 1, False
-        elif mark == _COLON and self._wrapper:
+            self._member_at = self._base + position + 1
+            self._key_awaited, self._key_found = True, False
+        elif mark == _COLON and self._wrapper and self._key_awaited:
+            self._key_awaited = False
             self._key_found = self._key(position) == b'"%b"' % self._wrapper.encode()
         elif mark == _OPEN_LIST and self._key_found:
             self._mode, self._unwrapped = self._wrapped, True

@@ -76,7 +76,7 @@ def import_elements(
         except NotUnderstood as cause:
             rows.skip(str(cause))
             first_fault = first_fault or f"{element.place}: {cause}"
-            _log_skip(source, element.place, str(cause), rows.skipped.total())
+            log_skip(source, element.place, str(cause), rows.skipped.total())
         yield from rows.full_batches()
     finish()
     yield from rows.all_batches()
@@ -139,6 +139,12 @@ def decode_json(text: bytes) -> object:
         raise NotUnderstood("bad_json") from cause
 
 
+def log_skip(source: InputFile, place: str, reason: str, skipped: int) -> None:
+    """Log the first skips of an import as warnings, the others for who wants to see them."""
+    level = logging.WARNING if skipped <= _LOGGED_SKIPS else logging.DEBUG
+    logger.log(level, "skipped", extra={"input": source.name, "place": place, "reason": reason})
+
+
 def _is_one_a_line(head: bytes) -> bool:
     """Tell from the first block whether each line is a value; a document may be spread over lines in many ways."""
     lines = [line.removesuffix(b"\r") for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
@@ -168,9 +174,3 @@ def _is_whole(line: bytes) -> bool:
 
 def _holds_several(line: bytes, wrapper: str | None) -> bool:
     return line.startswith(b"[") or (wrapper is not None and b'"%b"' % wrapper.encode() in line)
-
-
-def _log_skip(source: InputFile, place: str, reason: str, skipped: int) -> None:
-    """Log the first skips of an import as warnings, the others for who wants to see them."""
-    level = logging.WARNING if skipped <= _LOGGED_SKIPS else logging.DEBUG
-    logger.log(level, "skipped", extra={"input": source.name, "place": place, "reason": reason})

@@ -9,25 +9,23 @@ Invariant: memory holds a few megabytes of the file, also when the whole file is
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from chronotope.ingest.otlp.decode import OtlpDecoder
 
 from chronotope.ingest.importers.json_elements import MAX_ELEMENT_BYTES, MalformedJson
-from chronotope.ingest.importers.json_input import Element, read_elements
+from chronotope.ingest.importers.json_input import Element, log_skip, read_elements
 from chronotope.ingest.importers.opening import InputFile
 from chronotope.ingest.importers.rows import MAX_BATCH_ROWS
+from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.spans.columns import RELEASED, SPAN, SpanBatch, Vocabulary, join_batches
 from chronotope.schema.errors import InvalidPayload
-
-logger = logging.getLogger(__name__)
 
 _GROUP_BYTES = 4 << 20
 _RESOURCE_SPANS_TAG = b"\x0a"  # field 1, length-delimited
 _FULL_ROWS = 100_000
+_MOST_WAITING = 10_000
 
 
 def import_otlp(source: InputFile, vocabulary: Vocabulary) -> Iterator[SpanBatch]:
@@ -56,7 +54,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _decode_json(source: InputFile, decoder: OtlpDecoder) -> Iterator[SpanBatch]:
-    understood, first_fault = 0, ""
+    understood, faults, first_fault = 0, 0, ""
     elements = read_elements(source, "resourceSpans")
     while True:
         try:
@@ -69,7 +67,8 @@ def _decode_json(source: InputFile, decoder: OtlpDecoder) -> Iterator[SpanBatch]
         understood += not fault
         if fault:
             first_fault = first_fault or f"{element.place}: {fault}"
-            logger.warning("skipped", extra={"input": source.name, "place": element.place, "reason": fault})
+            faults += 1
+            log_skip(source, element.place, fault, faults)
         yield batch
     if first_fault and not understood:
         raise source.invalid(f"nothing in it is OTLP JSON ({first_fault})")
@@ -93,14 +92,15 @@ def _decode_element(element: Element, decoder: OtlpDecoder) -> tuple[SpanBatch, 
 def _decode_protobuf(
     source: InputFile, decoder: OtlpDecoder, messages: Iterator[tuple[int, bytes]]
 ) -> Iterator[SpanBatch]:
-    understood, fault = 0, ""
+    understood, faults, fault = 0, 0, ""
     for at, message in messages:
         try:
             yield decoder.decode(message)
             understood += 1
         except InvalidPayload as cause:
             fault = fault or f"at byte {at}: {cause}"
-            logger.warning("skipped", extra={"input": source.name, "place": f"byte {at}", "reason": str(cause)})
+            faults += 1
+            log_skip(source, f"byte {at}", str(cause), faults)
             yield _skipped("not_otlp")
     if fault and not understood:
         raise source.invalid(f"not OTLP ({fault})")
@@ -166,6 +166,7 @@ def _gathered(batches: Iterator[SpanBatch]) -> Iterator[SpanBatch]:
     What was decoded before an error is yielded before it.
     """
     waiting: list[SpanBatch] = []
+    waiting_rows = 0
     fault: InvalidPayload | None = None
     while True:
         try:
@@ -175,9 +176,10 @@ def _gathered(batches: Iterator[SpanBatch]) -> Iterator[SpanBatch]:
         if batch is None:
             break
         waiting.append(batch)
-        if sum(len(held.rows) for held in waiting) >= _FULL_ROWS or len(waiting) >= 10_000:
+        waiting_rows += len(batch.rows)
+        if waiting_rows >= _FULL_ROWS or len(waiting) >= _MOST_WAITING:
             yield from _cut(join_batches(waiting))
-            waiting = []
+            waiting, waiting_rows = [], 0
     if waiting:
         yield from _cut(join_batches(waiting))
     if fault is not None:

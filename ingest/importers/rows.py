@@ -78,8 +78,11 @@ def parse_number(value: object) -> int | None:
 
 
 def link_span_id(trace: TraceId, span: int, linked_span: int) -> int:
-    """Return the id of the row that stands for a link of a span: the same whenever it is read again."""
-    return mix64(mix64(mix64(trace.lo ^ mix64(trace.hi)) ^ span) ^ linked_span) or 1
+    """Return the id of the row that stands for a link of a span: the same from every format, OTLP's too."""
+    mixed = 0
+    for number in (*trace, span, linked_span):
+        mixed = mix64(mixed ^ number)
+    return mixed or 1
 
 
 class RowBuilder:
