@@ -68,7 +68,10 @@ def answer_edge(store: Store, settings: Settings, edge: str, parameters: SeriesP
     """Return one edge over time."""
     steps = parameters.steps(settings, now_ms)
     series = read_series(store, steps, edge, parameters.question(steps))
-    return _tagged(_encoder.encode(series), steps.end_s * 1000, now_ms)
+    # Traffic of today, which `last_seen` tells of, does not make yesterday's series another one.
+    settled = msgspec.structs.replace(series, last_seen="")
+    tag = _tagged(_encoder.encode(settled), steps.end_s * 1000, now_ms).tag
+    return Answer(_encoder.encode(series), JSON, tag)
 
 
 def answer_services(store: Store, settings: Settings, parameters: ServicesParameters, now_ms: int) -> Answer:

@@ -1,0 +1,85 @@
+"""Options of a reading command, made from the parameters of its route: one description for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from chronotope.server.api.parameters import Parameters, accepted
+from chronotope.server.cli.source import Given
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def reading_options(model: type[Parameters], *, forms: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Add `--store`, `--server`, `--format` and one option for each parameter of a model.
+
+    Args:
+        model: the route's parameters.
+        forms: values of `--format` beside `table` and `json`.
+    """
+
+    def decorate(command: F) -> F:
+        for name, field in reversed(model.model_fields.items()):
+            if name != "format":
+                command = _option(field.alias or name, field)(command)
+        formats = click.Choice(["table", "json", *forms])
+        command = click.option(
+            "--format", "form", type=formats, default="table", show_default=True, help="json: exactly the HTTP body."
+        )(command)
+        command = click.option("--server", metavar="URL", help="A server that runs, such as http://127.0.0.1:8428.")(
+            command
+        )
+        return click.option(
+            "--store",
+            metavar="STORE",
+            envvar="CHRONOTOPE_STORE",
+            help="chdb:///path, chdb://memory or clickhouse://…  [env: CHRONOTOPE_STORE]",
+        )(command)
+
+    return decorate
+
+
+def given_of(model: type[Parameters], options: dict[str, Any]) -> Given:
+    """Return the parameters that options gave, as a query would."""
+    lists = accepted(model)
+    given = []
+    for name in lists:
+        value = options.get(_variable(name))
+        if value is None or value == ():
+            continue
+        given.append((name, list(value) if lists[name] else [value]))
+    return given
+
+
+def _option(name: str, field: Any) -> Callable[[F], F]:
+    annotation = field.annotation
+    several = get_origin(annotation) is tuple
+    text = (field.description or "") + (" A comma list, or several times." if several else "")
+    default = field.default
+    if isinstance(default, (str, int)) and default != "":
+        text += f"  [default: {default}]"
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        _variable(name),
+        default=None,
+        multiple=several,
+        metavar=_metavar(name, annotation),
+        help=text.replace("`", ""),
+    )
+
+
+def _variable(name: str) -> str:
+    return "from_" if name == "from" else name
+
+
+def _metavar(name: str, annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if name in ("at", "from", "to"):
+        return "TIME"
+    if name in ("window", "step"):
+        return "DURATION"
+    return "N" if annotation is int else "TEXT"

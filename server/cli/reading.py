@@ -1,0 +1,116 @@
+"""Commands that read: `graph`, `timeline`, `services`, `edge`. Each asks what its route asks, and prints the answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from chronotope.schema.store import Store
+from chronotope.server.api import answers
+from chronotope.server.api.parameters import (
+    GraphParameters,
+    SeriesParameters,
+    ServiceParameters,
+    ServicesParameters,
+    TimelineParameters,
+)
+from chronotope.server.cli import tables
+from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.source import source_of
+from chronotope.server.graph.question import FORMATS
+from chronotope.server.settings import Settings
+
+
+@click.command()
+@reading_options(GraphParameters, forms=FORMATS[1:])
+def graph(store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print the topology of a window: nodes, edges and their evidence.
+
+    \b
+    Examples:
+      chronotope graph --store chdb:///tmp/topology
+      chronotope graph --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h --measures full
+      chronotope graph --server http://127.0.0.1:8428 --focus shop/cart --depth 2 --direction upstream
+      chronotope graph --store chdb:///tmp/topology --group-by namespace --format mermaid
+    """
+    given = list(given_of(GraphParameters, options))
+    if form in FORMATS[1:]:
+        given.append(("format", [form]))
+    body = source_of(store, server).read("/api/v1/graph", GraphParameters, given, answers.answer_graph)
+    _print(body, form, tables.print_graph)
+
+
+@click.command()
+@reading_options(TimelineParameters)
+def timeline(store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print how many nodes and edges there were step by step, and how many came and went.
+
+    \b
+    Examples:
+      chronotope timeline --store chdb:///tmp/topology --from now-1d --step 1h
+      chronotope timeline --server http://127.0.0.1:8428 --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
+    """
+    given = given_of(TimelineParameters, options)
+    body = source_of(store, server).read("/api/v1/timeline", TimelineParameters, given, answers.answer_timeline)
+    _print(body, form, tables.print_timeline)
+
+
+@click.command()
+@click.argument("service", required=False)
+@reading_options(ServicesParameters)
+def services(service: str | None, store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print the services of a window, or one of them with its callers and callees.
+
+    \b
+    Examples:
+      chronotope services --store chdb:///tmp/topology --at now-1h
+      chronotope services --store chdb:///tmp/topology --search cart
+      chronotope services shop/cart --store chdb:///tmp/topology
+    """
+    source = source_of(store, server)
+    given = given_of(ServicesParameters, options)
+    if service is None:
+        body = source.read("/api/v1/services", ServicesParameters, given, answers.answer_services)
+        _print(body, form, tables.print_services)
+        return
+    asked = service
+
+    def answer(opened: Store, settings: Settings, parameters: ServiceParameters, now_ms: int) -> answers.Answer:
+        return answers.answer_service(opened, settings, asked, parameters, now_ms)
+
+    _print(source.read(_route("services", asked), ServiceParameters, given, answer), form, tables.print_service)
+
+
+@click.command()
+@click.argument("edge_id", metavar="ID")
+@reading_options(SeriesParameters)
+def edge(edge_id: str, store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print one edge's measures over time. `graph --format json` gives the ids of edges.
+
+    \b
+    Examples:
+      chronotope edge 2a999666ea1203c2 --store chdb:///tmp/topology --from now-1d --step 1h
+      chronotope edge 2a999666ea1203c2 --server http://127.0.0.1:8428 --measures full
+    """
+
+    def answer(opened: Store, settings: Settings, parameters: SeriesParameters, now_ms: int) -> answers.Answer:
+        return answers.answer_edge(opened, settings, edge_id, parameters, now_ms)
+
+    given = given_of(SeriesParameters, options)
+    body = source_of(store, server).read(_route("edges", edge_id), SeriesParameters, given, answer)
+    _print(body, form, tables.print_series)
+
+
+def _route(kind: str, name: str) -> str:
+    return f"/api/v1/{kind}/{quote(name, safe='')}"
+
+
+def _print(body: bytes, form: str, table: tables.Printer) -> None:
+    if form == "table":
+        table(body)
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
