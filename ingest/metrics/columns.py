@@ -1,0 +1,190 @@
+"""Series, samples and increases as columns: what every source of metrics gives, and what the mapping reads.
+
+Invariant: a code stands for one (name, labels) for as long as its table lives, unless the owner compacts the table and
+renumbers all that holds codes. What a table or a parser could not take is counted by reason, never dropped silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+REFUSED = -1  # the code of a series that the table did not take
+
+Labels = tuple[tuple[str, str], ...]
+
+COUNTER, GAUGE, HISTOGRAM, GAUGE_HISTOGRAM, SUMMARY = "counter", "gauge", "histogram", "gaugehistogram", "summary"
+UNKNOWN = "unknown"
+_SUFFIXES = ("_total", "_bucket", "_count", "_sum", "_created", "_gcount", "_gsum", "_info")
+
+
+class SeriesTable:
+    """Interned series: `names[code]` and `labels[code]` of the codes 0, 1, … `len(table) - 1`.
+
+    Append only, so whoever derives something from each series keeps it in a list of its own and looks only at the
+    codes that are new. `types` has the declared type of each family seen (`# TYPE`, or Prometheus' metadata).
+    """
+
+    def __init__(self, max_series: int = 1_000_000) -> None:
+        self.max_series = max_series
+        self.names: list[str] = []
+        self.labels: list[dict[str, str]] = []
+        self.types: dict[str, str] = {}
+        self.skipped: Counter[str] = Counter()  # reason → number of samples or lines
+        self._codes: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def code(self, name: str, labels: Labels) -> int:
+        """Return the code of a series; REFUSED (and `series_limit` counted) when it is new and the table is full.
+
+        Args:
+            name: the metric's name, with its suffix (`http_requests_total`).
+            labels: (key, value) pairs sorted by key, without `__name__`; empty values are not labels.
+        """
+        key = _digest(name, labels)
+        code = self._codes.get(key)
+        if code is not None:
+            return code
+        if len(self.names) >= self.max_series:
+            self.skipped["series_limit"] += 1
+            return REFUSED
+        code = self._codes[key] = len(self.names)
+        self.names.append(sys.intern(name))
+        self.labels.append({sys.intern(label): sys.intern(value) for label, value in labels})
+        return code
+
+    def type_of(self, name: str) -> str:
+        """Return the declared type of a series' family, by the series' name; `unknown` when none was declared."""
+        declared = self.types.get(name)
+        if declared is not None:
+            return declared
+        for suffix in _SUFFIXES:
+            if name.endswith(suffix):
+                return self.types.get(name[: -len(suffix)], UNKNOWN)
+        return UNKNOWN
+
+    def declare(self, family: str, kind: str) -> None:
+        """Remember the type of a family; not more families than `max_series`."""
+        if family in self.types or len(self.types) < self.max_series:
+            self.types[sys.intern(family)] = sys.intern(kind)
+
+    def compact(self, keep: np.ndarray) -> np.ndarray:
+        """Forget series, so that a table that is full of gone ones takes new ones.
+
+        Args:
+            keep: bool[len(table)]: which series stay.
+
+        Returns:
+            int32[old length]: the new code of each old one, REFUSED where it is forgotten. Whatever holds codes
+            (`Counters`, text caches) must be renumbered with it before it is used again.
+        """
+        renumbered = np.where(keep, np.cumsum(keep) - 1, REFUSED).astype(np.int32)
+        kept = np.flatnonzero(keep)
+        self.names = [self.names[code] for code in kept]
+        self.labels = [self.labels[code] for code in kept]
+        self._codes = {key: int(renumbered[code]) for key, code in self._codes.items() if renumbered[code] >= 0}
+        return renumbered
+
+
+def sorted_labels(labels: Mapping[str, str], more: Mapping[str, str] | None = None) -> Labels:
+    """Return labels as `SeriesTable.code` wants them: sorted, without `__name__` and empty values.
+
+    Args:
+        labels: those of the series.
+        more: those of the target (`job`, `instance`). They win, as Prometheus' `honor_labels: false` has it; what the
+            series had under such a name is kept as `exported_<name>`.
+    """
+    pairs = {key: value for key, value in labels.items() if value and key != "__name__"}
+    for key, value in (more or {}).items():
+        if (own := pairs.pop(key, "")) and value:
+            exported = f"exported_{key}"
+            while exported in pairs:
+                exported = f"exported_{exported}"
+            pairs[exported] = own
+        elif own:
+            pairs[key] = own
+        if value:
+            pairs[key] = value
+    return tuple(sorted(pairs.items()))
+
+
+def _digest(name: str, labels: Iterable[tuple[str, str]]) -> bytes:
+    parts = [name]
+    for pair in labels:
+        parts += pair
+    # The lengths make two different lists of parts two different texts.
+    text = "\0".join((*(str(len(part)) for part in parts), "", *parts))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class NativeHistograms:
+    """N native histograms; the buckets of histogram n are `offsets[n]:offsets[n+1]` of the last three columns."""
+
+    series: np.ndarray  # int32[N]
+    time_ms: np.ndarray  # int64[N]
+    count: np.ndarray  # float64[N]
+    sum: np.ndarray  # float64[N]
+    offsets: np.ndarray  # int64[N+1]
+    lower: np.ndarray  # float64[K], in the unit of the metric
+    upper: np.ndarray  # float64[K]
+    bucket_count: np.ndarray  # float64[K]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """N samples in any order, as they were read; `value` may be NaN or infinite."""
+
+    series: np.ndarray  # int32[N], codes of a SeriesTable
+    time_ms: np.ndarray  # int64[N], Unix milliseconds
+    value: np.ndarray  # float64[N]
+    native: NativeHistograms | None = None
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def take(self, chosen: np.ndarray) -> Samples:
+        """Return the samples of a mask bool[N] or of row numbers; native histograms stay out."""
+        return Samples(self.series[chosen], self.time_ms[chosen], self.value[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Increases:
+    """M increases of counters, each over [begin_ms, end_ms): what was counted between two samples."""
+
+    series: np.ndarray  # int32[M]
+    begin_ms: np.ndarray  # int64[M]
+    end_ms: np.ndarray  # int64[M], later than begin_ms
+    increase: np.ndarray  # float64[M], finite, positive
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def take(self, chosen: np.ndarray) -> Increases:
+        """Return the increases of a mask bool[M] or of row numbers."""
+        return Increases(self.series[chosen], self.begin_ms[chosen], self.end_ms[chosen], self.increase[chosen])
+
+
+def empty_samples() -> Samples:
+    """Return no samples."""
+    return Samples(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
+
+
+def join_samples(parts: Sequence[Samples]) -> Samples:
+    """Return all samples of the parts, in their order; native histograms stay out."""
+    if not parts:
+        return empty_samples()
+    if len(parts) == 1:
+        return parts[0]
+    return Samples(
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.time_ms for part in parts]),
+        np.concatenate([part.value for part in parts]),
+    )
