@@ -23,7 +23,7 @@ class ServerProcess:
     def __init__(self, store: str, *options: str, grpc: bool = False) -> None:
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         grpc_at = "127.0.0.1:0" if grpc else "none"
-        command = [sys.executable, "-m", "chronotope.server.cli.main", "serve", "--store", store]
+        command = [sys.executable, "-m", "chronotope.server.cli", "serve", "--store", store]
         listening = ["--listen", "127.0.0.1:0", "--otlp-http", "none", "--otlp-grpc", grpc_at]
         self.process = subprocess.Popen(
             [*command, *listening, *options], stdout=self._log, stderr=subprocess.STDOUT, text=True
