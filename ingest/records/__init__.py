@@ -1,0 +1,1 @@
+"""Records that collectors write themselves: observations and identities, as NDJSON or Arrow."""

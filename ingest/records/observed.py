@@ -1,0 +1,157 @@
+"""Observations as a collector says them: the fields of a record, checked by columns.
+
+Invariant: what is in an `Observed` can be stored as it is; whatever cannot was refused with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from chronotope.ingest.records import columns
+from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, STRINGS, Text
+from chronotope.ingest.records.intake import Records
+from chronotope.ingest.records.latencies import Histograms, histograms
+from chronotope.ingest.records.ndjson import ParseTime
+from chronotope.ingest.records.spreading import LONGEST_MS
+from chronotope.ingest.records.vias import via_ids
+from chronotope.schema.observations import KINDS, LAYERS, MEASURES
+from chronotope.schema.times import shortened
+
+# Those of the table's measures that a record names as they are.
+COUNTS = tuple(name for name in MEASURES if not name.startswith(("latency", "rtt")))
+REPORTERS = ("", "source", "target")  # in the order of their codes
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | float | None
+_Attributes = dict[str, str | int | float | bool | None] | None
+
+
+class ObservationLine(msgspec.Struct):
+    """The fields of an NDJSON line and their types; what a value means is checked by columns."""
+
+    time: int  # text and numbers have become milliseconds before
+    layer: str
+    source: str
+    target: str
+    interval_s: float | None = None
+    source_kind: str | None = None
+    target_kind: str | None = None
+    protocol: str | None = None
+    reporter: str | None = None
+    via: list[str] | None = None
+    calls: _Count = None
+    errors: _Count = None
+    connections: _Count = None
+    failed_connections: _Count = None
+    bytes_sent: _Count = None
+    bytes_received: _Count = None
+    retransmits: _Count = None
+    latency_ms_sum: float | None = None
+    latency_ms_buckets: list[tuple[float | None, Annotated[float, msgspec.Meta(ge=0)]]] | None = None
+    source_attributes: _Attributes = None
+    target_attributes: _Attributes = None
+
+
+_TYPES = {
+    "time": pa.timestamp("ms", tz="UTC"),
+    "via": pa.list_(pa.string()),
+    "latency_ms_buckets": pa.list_(pa.list_(pa.float64())),
+    "source_attributes": STRINGS,
+    "target_attributes": STRINGS,
+    **dict.fromkeys((*COUNTS, "interval_s", "latency_ms_sum"), pa.float64()),
+}
+LINE_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ObservationLine.__struct_fields__])
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """N records, refused ones among them; only rows of `Records.alive` mean anything."""
+
+    start_ms: np.ndarray
+    length_ms: np.ndarray  # 0: an instant
+    texts: Mapping[str, Text]  # layer, source, target, protocol, source_kind, target_kind, via
+    reporter: np.ndarray
+    counts: Mapping[str, np.ndarray]  # of COUNTS, and latency_us_sum
+    timed: np.ndarray  # bool[N]: it says the sum of its latencies
+    latency: Histograms
+    source_attributes: pa.Array
+    target_attributes: pa.Array
+
+
+def observed(records: Records, parse_time: ParseTime, aliases: Mapping[str, str]) -> Observed:
+    """Check every field of every record; what is not accepted is refused in `records`.
+
+    Raises:
+        InvalidPayload: an Arrow column of a type that can't hold its field.
+    """
+    start_ms = columns.time_ms(records, "time", parse_time)
+    records.refuse(start_ms == NO_TIME, lambda _: "time is missing")
+    seconds = columns.number(records, "interval_s")
+    too_long = (seconds * 1000 > LONGEST_MS) | (seconds * 1000 < 1)
+    records.refuse(
+        too_long, lambda row: f"interval_s {seconds[row]:g} is not accepted; use 0.001 to {LONGEST_MS // 1000}"
+    )
+    latency_ms = columns.number(records, "latency_ms_sum")
+    records.refuse(latency_ms > MAX_COUNT / 1000, lambda row: f"latency_ms_sum {latency_ms[row]:g} is too large")
+    counts = _counts(records)
+    counts["latency_us_sum"] = np.rint(np.nan_to_num(np.clip(latency_ms, 0, 1e12)) * 1000).astype(np.int64)
+    reporter = columns.text(records, "reporter")
+    _accept(records, "reporter", reporter, REPORTERS)
+    return Observed(
+        start_ms=start_ms,
+        length_ms=np.nan_to_num(np.where(too_long, 0, seconds) * 1000).round().astype(np.int64),
+        texts=_texts(records, aliases),
+        reporter=np.array([*map(_reporter_code, reporter.values), 0], np.uint8)[reporter.codes],
+        counts=counts,
+        timed=~np.isnan(latency_ms),
+        latency=histograms(records, "latency_ms_buckets"),
+        source_attributes=columns.strings(records, "source_attributes"),
+        target_attributes=columns.strings(records, "target_attributes"),
+    )
+
+
+def _counts(records: Records) -> dict[str, np.ndarray]:
+    counts, given = {}, {}
+    for name in COUNTS:
+        counts[name], given[name] = columns.count(records, name)
+    calls, errors = counts["calls"], counts["errors"]
+    records.refuse(
+        given["calls"] & (errors > calls),
+        lambda row: f"errors {errors[row]} is more than calls {calls[row]}; errors are calls too",
+    )
+    return counts
+
+
+def _texts(records: Records, aliases: Mapping[str, str]) -> dict[str, Text]:
+    texts = {name: columns.text(records, name) for name in ("layer", "source", "target", "protocol")}
+    _accept(records, "layer", texts["layer"], LAYERS)
+    for end in ("source", "target"):
+        records.refuse(texts[end].is_in([""]), lambda _, end=end: f"{end} is missing; use a service id")  # type: ignore[misc]
+        texts[end] = columns.names(texts[end], aliases)
+        kind = columns.text(records, f"{end}_kind").or_else("service")
+        _accept(records, f"{end}_kind", kind, KINDS)
+        texts[f"{end}_kind"] = kind
+    texts["protocol"] = texts["protocol"].or_else("unknown").mapped(str.lower)
+    texts["via"] = via_ids(records, aliases)
+    return texts
+
+
+def _accept(records: Records, name: str, said: Text, accepted: Collection[str]) -> None:
+    shown = ", ".join(value for value in accepted if value)
+    records.refuse(
+        ~said.is_in(accepted),
+        lambda row: (
+            f"{name} {shortened(said[row])} is not known; accepted: {shown}"
+            if said[row]
+            else f"{name} is missing; accepted: {shown}"
+        ),
+    )
+
+
+def _reporter_code(said: str) -> int:
+    return REPORTERS.index(said) if said in REPORTERS else 0

@@ -1,0 +1,71 @@
+"""Records that cover longer than a bucket, spread over the buckets they cover.
+
+Invariant: whatever the interval, a record's shares are whole numbers, never negative, and add up to its total; each
+is what falls to its bucket's part of the interval, up to rounding by less than one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chronotope.schema.observations import BUCKET_S
+
+BUCKET_MS = BUCKET_S * 1000
+LONGEST_MS = 86_400_000  # with counts up to 2^53 nothing below overflows 64 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """N records over M buckets: bucket m holds [begin, end) milliseconds of record `record[m]`'s interval."""
+
+    record: np.ndarray  # int64[M], rising
+    bucket: np.ndarray  # int64[M], Unix seconds
+    begin: np.ndarray
+    end: np.ndarray
+    start_ms: np.ndarray  # int64[N]
+    length_ms: np.ndarray  # int64[N]
+
+    @property
+    def first(self) -> np.ndarray:
+        """Return bool[M]: whether it is the first bucket of its record."""
+        first: np.ndarray = self.begin == 0
+        return first
+
+    @property
+    def first_at(self) -> np.ndarray:
+        """Return the first instant of each share, Unix milliseconds."""
+        at: np.ndarray = self.start_ms[self.record] + self.begin
+        return at
+
+    @property
+    def last_at(self) -> np.ndarray:
+        """Return the last instant of each share, Unix milliseconds."""
+        at: np.ndarray = self.start_ms[self.record] + self.end - 1
+        return at
+
+    def share(self, totals: np.ndarray) -> np.ndarray:
+        """Return what falls to each bucket of totals int64[N]."""
+        return self.share_of(totals[self.record], np.arange(len(self.record)))
+
+    def share_of(self, totals: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return the share of `totals[k]` that falls to bucket `places[k]`; the total is that of its record."""
+        length = self.length_ms[self.record[places]]
+        begin, end = self.begin[places], self.end[places]
+        # The whole part of totals / length first: a total times a length might not fit 64 bits.
+        whole, rest = np.divmod(totals, length)
+        shares: np.ndarray = whole * (end - begin) + rest * end // length - rest * begin // length
+        return shares
+
+
+def spread(start_ms: np.ndarray, length_ms: np.ndarray) -> Spread:
+    """Cut N intervals, int64[N] each of at least a millisecond, at the bounds of the 10-second buckets."""
+    first = start_ms // BUCKET_MS
+    buckets = (start_ms + length_ms - 1) // BUCKET_MS - first + 1
+    record = np.repeat(np.arange(len(start_ms)), buckets)
+    nth = np.arange(len(record)) - np.repeat(np.cumsum(buckets) - buckets, buckets)
+    bucket = first[record] + nth
+    begin = np.maximum(bucket * BUCKET_MS - start_ms[record], 0)
+    end = np.minimum((bucket + 1) * BUCKET_MS - start_ms[record], length_ms[record])
+    return Spread(record, bucket * BUCKET_S, begin, end, start_ms, length_ms)
