@@ -27,16 +27,27 @@ class Owners:
 
     store: Store
     static: Iterable[IdentityEntry]
-    snapshot: Identities = field(default_factory=Identities)
+    _snapshot: Identities = field(default_factory=Identities)
+    _stale: bool = True
 
-    def refresh(self) -> None:
-        """Read the store's identities again and swap the snapshot."""
+    def changed(self, _claims: object = None) -> None:
+        """Note that the store has new identities: they are read before the next batch."""
+        self._stale = True
+
+    def snapshot(self) -> Identities:
+        """Return who owns what, as of the last change."""
+        if self._stale:
+            self._stale = False
+            self._snapshot = self._read()
+        return self._snapshot
+
+    def _read(self) -> Identities:
         rows = self.store.rows(
             "SELECT address, service, port, kind, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to) "
             "FROM identities FINAL"
         )
         claims = [Ownership(*row) for row in rows]
-        self.snapshot = Identities([*claims, *map(_static_claim, self.static)])
+        return Identities([*claims, *map(_static_claim, self.static)])
 
 
 def _static_claim(entry: IdentityEntry) -> Ownership:
@@ -55,7 +66,7 @@ class Resolver:
 
     def __call__(self, batch: SpanBatch) -> None:
         """Resolve a batch in place."""
-        resolve_peers(batch, self.vocabulary, self.owners.snapshot, self.aliases)
+        resolve_peers(batch, self.vocabulary, self.owners.snapshot(), self.aliases)
 
 
 class SpanMetrics:

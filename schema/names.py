@@ -14,13 +14,17 @@ MAX_NAME = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-@lru_cache(maxsize=65536)
 def clean_name(text: str) -> str:
     """Return `text` fit to be a name: no control characters, at most 256 characters.
 
     A longer name keeps its first 239 characters and gets a digest of the whole, so that two different long names
     stay different.
     """
+    return _clean(text) if len(text) <= MAX_NAME else _clean.__wrapped__(text)  # no long text is kept in memory
+
+
+@lru_cache(maxsize=65536)
+def _clean(text: str) -> str:
     cleaned = _CONTROL.sub("\ufffd", text).strip()
     if len(cleaned) <= MAX_NAME:
         return cleaned

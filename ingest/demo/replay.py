@@ -76,16 +76,16 @@ def replay(
     *,
     traces_per_s: float,
     newcomer_from_s: float = -math.inf,
-    calls_each: float = 1.0,
+    calls_each: int = 1,
 ) -> SpanBatch:
     """Return the spans of traces that start in an interval.
 
     Args:
         begin_s, end_s: Unix seconds, half-open.
-        traces_per_s: how many traces to make; each span stands for `calls_each` calls (times the day's rhythm).
+        traces_per_s: how many traces to make at the day's busiest time; each span stands for `calls_each` calls.
         newcomer_from_s: before it, `NEWCOMER` does not exist.
     """
-    count = random.poisson(max(0.0, end_s - begin_s) * traces_per_s)
+    count = random.poisson(max(0.0, end_s - begin_s) * traces_per_s * rhythm((begin_s + end_s) / 2))
     starts_s = np.sort(random.uniform(begin_s, end_s, count))
     picked = random.integers(0, template.traces, count)
     sizes = np.diff(template.offsets)[picked]
@@ -97,7 +97,6 @@ def replay(
     start_ns = (starts_s * 1e9).astype(np.int64)[owner]
     rows["start_ns"] += start_ns
     rows["end_ns"] += start_ns
-    weights = [max(1, round(calls_each * rhythm(at))) for at in starts_s.tolist()]
-    rows["weight"] = np.array(weights, np.int32)[owner]
+    rows["weight"] = calls_each
     absent = (rows["service"] == vocabulary.service(NEWCOMER)) & (starts_s[owner] < newcomer_from_s)
     return SpanBatch(rows[~absent], read=len(rows))

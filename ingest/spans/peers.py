@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from chronotope.ingest.distinct import distinct_codes
 from chronotope.ingest.identity import Identities, Service
 from chronotope.ingest.spans.columns import CONSUMER, SERVER, Node, PeerHint, SpanBatch, Vocabulary
 from chronotope.schema.names import service_id
@@ -29,19 +30,22 @@ def resolve_peers(batch: SpanBatch, vocabulary: Vocabulary, identities: Identiti
     if aliases:
         rows["service"] = _aliased(rows["service"], vocabulary, aliases)
     hinted = np.flatnonzero(rows["peer"] >= 0)
-    caller = np.isin(rows["kind"][hinted], (SERVER, CONSUMER))
+    kind = rows["kind"][hinted]
+    caller = (kind == SERVER) | (kind == CONSUMER)
     # The side is part of what is told apart: an address alone names a callee, but not a caller.
-    distinct, inverse = np.unique(rows["peer"][hinted].astype(np.int64) * 2 + caller, return_inverse=True)
+    distinct, inverse = distinct_codes(rows["peer"][hinted].astype(np.int64) * 2 + caller)
     hints = [vocabulary.hints[code >> 1] for code in distinct.tolist()]
     said = [_said(hint, bool(code & 1)) for hint, code in zip(hints, distinct.tolist(), strict=True)]
     peer = np.array([_node_code(node, vocabulary, aliases) for node in said], np.int32)
     peer[np.array([_needs_owner(*asked) for asked in zip(hints, said, strict=True)], np.bool_)] = _ASK_OWNER
-    rows["peer"][hinted] = peer[inverse]
-    asking = rows["peer"] == _ASK_OWNER
-    if asking.any():
-        which = inverse[asking[hinted]]
-        owner = _owner(hints, which, rows["start_ns"][asking], identities)
-        rows["peer"][asking] = _owned_codes(hints, said, which, owner, vocabulary, identities, aliases)
+    found = peer[inverse]
+    asking = np.flatnonzero(found == _ASK_OWNER)
+    if len(asking):
+        which = inverse[asking]
+        owner = _owner(hints, which, rows["start_ns"][hinted[asking]], identities)
+        found[asking] = _owned_codes(hints, said, which, owner, vocabulary, identities, aliases)
+    rows["peer"][hinted] = found
+    _name_selves(rows, vocabulary)
 
 
 def _said(hint: PeerHint, caller: bool) -> Node | None:
@@ -82,7 +86,7 @@ def _owned_codes(
 ) -> np.ndarray:
     """Return node codes where the owner decides; without one, the hint's own node stands."""
     owners = len(identities.services) + 1
-    distinct, inverse = np.unique(which.astype(np.int64) * owners + owner + 1, return_inverse=True)
+    distinct, inverse = distinct_codes(which * owners + owner + 1)
     pairs = (divmod(pair, owners) for pair in distinct.tolist())
     nodes = (_owned(hints[h], identities.services[o - 1]) if o else said[h] for h, o in pairs)
     codes = np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)
@@ -100,6 +104,16 @@ def _node_code(node: Node | None, vocabulary: Vocabulary, aliases: Mapping[str, 
 
 
 def _aliased(codes: np.ndarray, vocabulary: Vocabulary, aliases: Mapping[str, str]) -> np.ndarray:
-    distinct, inverse = np.unique(codes, return_inverse=True)
-    nodes = [vocabulary.nodes[code] if code >= 0 else None for code in distinct.tolist()]
+    distinct, inverse = distinct_codes(codes.astype(np.int64) + 1)
+    nodes = [vocabulary.nodes[code - 1] if code else None for code in distinct.tolist()]
     return np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)[inverse]
+
+
+def _name_selves(rows: np.ndarray, vocabulary: Vocabulary) -> None:
+    """A peer with the span's own service id is that service, whatever kind it was said to be: no edge then."""
+    ends, inverse = np.unique(rows[["service", "peer"]], return_inverse=True)
+    nodes = vocabulary.nodes
+    for end in ends:
+        if min(end) >= 0 and nodes[end["service"]].id == nodes[end["peer"]].id:
+            end["peer"] = end["service"]
+    rows["peer"] = ends["peer"][inverse]

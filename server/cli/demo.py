@@ -67,12 +67,14 @@ def demo(url: str, listen: str, history: str, seconds: float | None) -> None:
         raise
     server.start()
     base = f"http://{bound(sockets[0])}" if sockets[0] else ""
-    traffic = Traffic(server, history_s)
-    traffic.write_history(console)
-    _say(console, base, server, traffic)
-    traffic.run(stopping, seconds)
-    console.print("\nstopping …")
-    server.stop()
+    try:
+        traffic = Traffic(server, history_s)
+        traffic.write_history(console)
+        _say(console, base, server, traffic)
+        traffic.run(stopping, seconds)
+        console.print("\nstopping …")
+    finally:
+        server.stop()
 
 
 class Traffic:
@@ -82,7 +84,7 @@ class Traffic:
         from chronotope.ingest.demo.replay import read_template
 
         self._server = server
-        self._vocabulary = server.decoder.vocabulary
+        self._vocabulary = server.vocabulary
         self._template = read_template(self._vocabulary)
         self._random = np.random.default_rng()
         self.begun_s = time.time()
@@ -122,24 +124,22 @@ class Traffic:
             end_s,
             traces_per_s=traces_per_s,
             newcomer_from_s=self.newcomer_s,
-            calls_each=_LIVE_TRACES_PER_S / traces_per_s,
+            calls_each=max(1, round(_LIVE_TRACES_PER_S / traces_per_s)),
         )
         self._server.intake.put(batch)
 
 
 def _say(console: Console, base: str, server: Server, traffic: Traffic) -> None:
     """Print where it answers and what to try."""
-    console.print(f"\n[bold]chronotope is at {base}/[/bold]   (Ctrl-C ends it)\n")
-    console.print("try:")
-    console.print(f"  chronotope graph --server {base}")
+    tries = [f"chronotope graph --server {base}"]
     if traffic.history_s:
         before = format_time(int(traffic.newcomer_s * 1000) - 60_000)
-        console.print(f"  chronotope graph --server {base} --at {before}   # before adservice was deployed")
-        console.print(f"  chronotope timeline --server {base} --from now-{max(1, traffic.history_s // 60)}m")
-    console.print(f"  chronotope services --server {base}")
-    console.print(f"  curl '{base}/api/v1/graph?format=mermaid'")
+        tries.append(f"chronotope graph --server {base} --at {before}   # before adservice was deployed")
+        tries.append(f"chronotope timeline --server {base} --from now-{max(1, traffic.history_s // 60)}m")
+    tries += [f"chronotope services --server {base}", f"curl '{base}/api/v1/graph?format=mermaid'"]
     if server.grpc_address:
-        console.print(
-            f"  OTEL_EXPORTER_OTLP_ENDPOINT=http://{server.grpc_address} opentelemetry-instrument python app.py"
-        )
+        tries.append(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{server.grpc_address} opentelemetry-instrument python app.py")
+    console.print(f"\n[bold]chronotope is at {base}/[/bold]   (Ctrl-C ends it)\n\ntry:")
+    for line in tries:
+        console.print(f"  {line}", soft_wrap=True, highlight=False)
     console.print()

@@ -72,7 +72,6 @@ def _import(
 
     vocabulary = Vocabulary()
     owners = Owners(store, config.identities)
-    owners.refresh()
     resolve = Resolver(vocabulary, owners, config.final_aliases)
     pairer = open_pairer(store, config, vocabulary)
     total, read = _new_outcome(), 0

@@ -28,7 +28,7 @@ from chronotope.schema.retention import apply_retention
 from chronotope.schema.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.cli.listening import Address, bind
-from chronotope.server.settings import Settings
+from chronotope.server.settings import Settings, now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Server:
     """What runs, and how it ends."""
 
     store: Store
+    vocabulary: Vocabulary
     intake: Intake
     decoder: OtlpDecoder
     give_up: threading.Event
@@ -89,13 +90,12 @@ def open_server(
     vocabulary, registry = Vocabulary(), CollectorRegistry()
     decoder = OtlpDecoder(vocabulary)
     owners = Owners(store, config.identities)
-    owners.refresh()
     intake, give_up = open_intake(store, config, vocabulary, owners, registry)
     limit = config.limits.max_body_bytes
     blueprints = [
         traces_blueprint(decoder, intake.put, limit),
-        observations_blueprint(store, limit),
-        identities_blueprint(store, owners.refresh, limit),
+        observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
+        identities_blueprint(store, owners.changed, clock=now_ms, max_body_bytes=limit),
     ]
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
     web = create_server(
@@ -107,7 +107,7 @@ def open_server(
         connection_limit=1000,
         ident="chronotope",
     )
-    server = Server(store, intake, decoder, give_up, web)
+    server = Server(store, vocabulary, intake, decoder, give_up, web)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server
