@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from chronotope.ingest.distinct import distinct_codes
 from chronotope.ingest.ownership import AMBIGUOUS, NOBODY, flatten
 from chronotope.schema.addresses import BITS, IPV4_BITS, NOWHERE, Place, is_ipv4, parse_place, place_of
 from chronotope.schema.observations import KINDS
@@ -128,14 +129,7 @@ class Identities:
         known = np.zeros(65536, np.int64)
         known[self._ports] = np.arange(len(self._ports))
         pair = (codes + 1) * len(self._ports) + known[np.clip(ports, 0, 65535)]
-        highest = int(pair.max()) + 1
-        if highest > 4 * len(pair) + 65536:
-            distinct, inverse = np.unique(pair, return_inverse=True)
-        else:  # few enough to mark and count, which is several times faster than sorting
-            seen = np.zeros(highest, np.bool_)
-            seen[pair] = True
-            distinct = np.flatnonzero(seen)
-            inverse = (np.cumsum(seen) - 1)[pair]
+        distinct, inverse = distinct_codes(pair)
         address, port = np.divmod(distinct, len(self._ports))
         return np.column_stack([address - 1, self._ports[port]]), inverse
 

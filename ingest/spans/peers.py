@@ -89,8 +89,8 @@ def _owned_codes(
     distinct, inverse = distinct_codes(which * owners + owner + 1)
     pairs = (divmod(pair, owners) for pair in distinct.tolist())
     nodes = (_owned(hints[h], identities.services[o - 1]) if o else said[h] for h, o in pairs)
-    codes = np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)
-    return codes[inverse]
+    codes: np.ndarray = np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)[inverse]
+    return codes
 
 
 def _owned(hint: PeerHint, service: Service) -> Node:
@@ -106,14 +106,24 @@ def _node_code(node: Node | None, vocabulary: Vocabulary, aliases: Mapping[str, 
 def _aliased(codes: np.ndarray, vocabulary: Vocabulary, aliases: Mapping[str, str]) -> np.ndarray:
     distinct, inverse = distinct_codes(codes.astype(np.int64) + 1)
     nodes = [vocabulary.nodes[code - 1] if code else None for code in distinct.tolist()]
-    return np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)[inverse]
+    renamed: np.ndarray = np.array([_node_code(node, vocabulary, aliases) for node in nodes], np.int32)[inverse]
+    return renamed
 
 
 def _name_selves(rows: np.ndarray, vocabulary: Vocabulary) -> None:
     """A peer with the span's own service id is that service, whatever kind it was said to be: no edge then."""
-    ends, inverse = np.unique(rows[["service", "peer"]], return_inverse=True)
-    nodes = vocabulary.nodes
-    for end in ends:
-        if min(end) >= 0 and nodes[end["service"]].id == nodes[end["peer"]].id:
-            end["peer"] = end["service"]
-    rows["peer"] = ends["peer"][inverse]
+    service_ids, peer_ids = _id_codes((rows["service"], rows["peer"]), vocabulary)
+    same = np.flatnonzero((service_ids >= 0) & (service_ids == peer_ids))
+    rows["peer"][same] = rows["service"][same]
+
+
+def _id_codes(ends: tuple[np.ndarray, np.ndarray], vocabulary: Vocabulary) -> list[np.ndarray]:
+    """Return codes of the ids, whatever their kinds, of two columns of nodes; -1 where there is none."""
+    ids: dict[str, int] = {}
+    found = []
+    for codes in ends:
+        distinct, inverse = distinct_codes(codes.astype(np.int64) + 1)
+        nodes = (vocabulary.nodes[code - 1] if code else None for code in distinct.tolist())
+        id_codes = [-1 if node is None else ids.setdefault(node.id, len(ids)) for node in nodes]
+        found.append(np.array(id_codes, np.int64)[inverse])
+    return found

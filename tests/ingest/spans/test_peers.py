@@ -138,3 +138,12 @@ def test_empty_batch_and_no_identities_are_fine() -> None:
     assert resolved((CLIENT, PeerHint(address="10.0.0.5"), 0), identities=Identities()) == [
         Node("10.0.0.5", "external")
     ]
+
+
+def test_peer_with_the_spans_own_id_is_that_service_whatever_its_kind() -> None:
+    words = Vocabulary()
+    rows = np.zeros(2, SPAN)
+    rows["kind"], rows["service"] = CLIENT, words.service("shop/pg")
+    rows["peer"] = [words.hints.code(PeerHint("database", address="10.0.0.5", port=port)) for port in (5432, 0)]
+    resolve_peers(SpanBatch(rows), words, OWNED, {})
+    assert [words.nodes[code] for code in rows["peer"].tolist()] == [Node("shop/pg"), Node("shop/cart", "database")]
