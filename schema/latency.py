@@ -20,7 +20,8 @@ def bucket_of(latency_ns: np.ndarray) -> np.ndarray:
     us = np.maximum(latency_ns, 1000) / 1000.0
     # The small shift keeps an exact bound such as 1.1 µs in its own bucket in spite of rounding.
     index = np.ceil(np.log(us) / _LOG_GROWTH - 1e-9)
-    return np.clip(index, 0, BUCKETS - 1).astype(np.uint8)
+    buckets: np.ndarray = np.clip(index, 0, BUCKETS - 1).astype(np.uint8)
+    return buckets
 
 
 def middle_ms(bucket: np.ndarray) -> np.ndarray:

@@ -80,4 +80,5 @@ def _ranges(key: np.ndarray, traces: np.ndarray) -> np.ndarray:
     if not len(count):
         return np.empty(0, np.int64)
     starts = np.concatenate([[0], np.cumsum(count)[:-1]])
-    return np.arange(count.sum()) - np.repeat(starts, count) + np.repeat(first, count)
+    at: np.ndarray = np.arange(count.sum()) - np.repeat(starts, count) + np.repeat(first, count)
+    return at

@@ -20,7 +20,8 @@ _TRACES_A_QUERY = 20_000
 
 def sides(rows: np.ndarray) -> np.ndarray:
     """uint8[N]: 1 for a server or consumer span, which may share its id with a client half."""
-    return ((rows["kind"] == SERVER) | (rows["kind"] == CONSUMER)).astype(np.uint8)
+    side: np.ndarray = ((rows["kind"] == SERVER) | (rows["kind"] == CONSUMER)).astype(np.uint8)
+    return side
 
 
 def span_table(rows: np.ndarray, vocabulary: Vocabulary, batch: int, received_s: int, *, rewrite: bool) -> pa.Table:
