@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from chronotope.schema.addresses import BITS, IPV4_BITS, NOWHERE, Place, is_ipv4
 from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
+MAX_REMEMBERED = 262_144
 
 
 class Ownership(NamedTuple):
@@ -75,6 +77,7 @@ class Identities:
         service = [codes.setdefault(row.service, len(codes)) for row in rows]
         key = [keys.setdefault((parse_place(row.address), row.port), len(keys)) for row in rows]
         self._keys = keys
+        self._known_chains: dict[tuple[str, int], tuple[int, ...]] = {}
         begin, end = np.array([(row.valid_from_ms, row.valid_to_ms) for row in rows], np.int64).reshape(-1, 2).T
         self.services = _services(codes, rows)
         self._lengths = sorted({place.bits for place, _ in keys if 0 <= place.bits < BITS}, reverse=True)
@@ -135,12 +138,20 @@ class Identities:
 
     def _chains(self, addresses: Sequence[str], distinct: np.ndarray) -> np.ndarray:
         """Return the keys that may answer, most precise first, then -1; int64[P, L]."""
-        chains = [self._chain(addresses[code] if code >= 0 else "", port) for code, port in distinct.tolist()]
-        table = np.full((len(chains), max(map(len, chains), default=0)), -1, np.int64)
-        for row, chain in enumerate(chains):
-            if chain:
-                table[row, : len(chain)] = chain
+        pairs = ((addresses[code] if code >= 0 else "", port) for code, port in distinct.tolist())
+        known = self._known_chains.get
+        chains = [self._remember(pair) if (keys := known(pair)) is None else keys for pair in pairs]
+        lengths = np.fromiter(map(len, chains), np.int64, len(chains))
+        table = np.full((len(chains), int(lengths.max(initial=0))), -1, np.int64)
+        table[np.arange(table.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(chains), np.int64)
         return table
+
+    def _remember(self, pair: tuple[str, int]) -> tuple[int, ...]:
+        """Keep what a pair comes to: the same addresses come again with each batch."""
+        if len(self._known_chains) >= MAX_REMEMBERED:
+            self._known_chains.clear()
+        keys = self._known_chains[pair] = tuple(self._chain(*pair))
+        return keys
 
     def _chain(self, address: str, port: int) -> list[int]:
         place = place_of(address)
