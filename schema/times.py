@@ -43,14 +43,15 @@ def parse_time(text: str, now: int, *, name: str = "time") -> int:
         name: the parameter's name, for messages.
 
     Raises:
-        InvalidTime: any other form, or outside 1970 to 2105.
+        InvalidTime: any other form.
+        InvalidWindow: a time outside 1970 to 2105.
     """
     value = text.strip()
     at = _parse(value, now)
     if at is None:
         raise InvalidTime(f"{name} {shortened(text)} is not a time; accepted: {TIME_FORMS}")
     if not EARLIEST_MS <= at < LATEST_MS:
-        raise InvalidTime(f"{name} {shortened(text)} is outside 1970-01-01 to 2105-12-31, all that can be stored")
+        raise InvalidWindow(f"{name} {shortened(text)} is outside 1970-01-01 to 2105-12-31, all that can be stored")
     return at
 
 
@@ -120,7 +121,7 @@ def _from_rfc3339(match: re.Match[str]) -> int | None:
     return at - (-1 if offset[0] == "-" else 1) * (hours * 60 + minutes) * 60_000
 
 
-def _from_relative(match: re.Match[str], now: int) -> int | None:
+def _from_relative(match: re.Match[str], now: int) -> int:
     moment = datetime.fromtimestamp(now // 1000, UTC) + timedelta(milliseconds=now % 1000)
     try:
         for sign, count, unit in _STEP.findall(match[1]):
@@ -128,7 +129,7 @@ def _from_relative(match: re.Match[str], now: int) -> int | None:
         if match[2]:
             moment = _floor(moment, match[2])
     except (ValueError, OverflowError):
-        return None
+        return EARLIEST_MS - 1  # a time, but none that can be stored
     return calendar.timegm(moment.timetuple()) * 1000 + moment.microsecond // 1000
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
-from flask import Blueprint, Flask
+import msgspec
+from flask import Blueprint, Flask, Response
 from prometheus_client import CollectorRegistry
 
 from chronotope.schema.store import Store
 from chronotope.server.api.health import health_routes, register_metrics
+from chronotope.server.api.openapi import openapi_document
+from chronotope.server.api.page import page_routes
+from chronotope.server.api.parameters import NoParameters
 from chronotope.server.api.problems import register_problems
-from chronotope.server.api.reading import grafana_routes, reading_routes
+from chronotope.server.api.reading import grafana_routes, query, reading_routes
 from chronotope.server.api.transfer import register_compression
 from chronotope.server.settings import Settings
 
@@ -27,7 +32,8 @@ def create_app(
     Args:
         store: open and migrated; `/readyz` says when it is not.
         settings: what reading needs to know.
-        blueprints: more routes, such as those that receive spans; their errors become problems too.
+        blueprints: more routes, such as those that receive spans; their errors become problems too. One that has an
+            attribute `openapi` (path → OpenAPI path item) is described by it.
         registry: metrics that `/metrics` shows beside its own; default: one of this application's own.
     """
     registry = registry or CollectorRegistry()
@@ -40,6 +46,24 @@ def create_app(
     app.register_blueprint(reading_routes(store, settings))
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
-    for blueprint in blueprints:
+    app.register_blueprint(page_routes())
+    others = list(blueprints)
+    for blueprint in others:
         app.register_blueprint(blueprint)
+    app.register_blueprint(_document_route(app, others))
     return app
+
+
+def _document_route(app: Flask, blueprints: list[Blueprint]) -> Blueprint:
+    routes = Blueprint("openapi", __name__)
+
+    @cache
+    def document() -> bytes:
+        return msgspec.json.encode(openapi_document(app, blueprints))
+
+    @routes.get("/api/v1/openapi.json")
+    def openapi() -> Response:
+        query(NoParameters)
+        return Response(document(), mimetype="application/json")
+
+    return routes

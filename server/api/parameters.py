@@ -21,17 +21,21 @@ from chronotope.server.graph.steps import Steps, plan_steps
 from chronotope.server.settings import Settings
 
 MAX_LIMIT = 1_000_000
-TIME_PATTERN = (
-    r"^(now([+-]\d{1,4}[smhdw])*(/[smhdwMy])?|\d{9,10}|\d{12,13}"
-    r"|(19[7-9]\d|20\d\d)-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?Z)$"
+_DATE = (
+    r"((19[7-9]\d|20\d\d)-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"|(19[79][26]|198[048]|20[02468][048]|20[13579][26])-02-29)"
 )
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
+TIME_PATTERN = rf"^(now([+-]\d{{1,4}}[smhdwMy])*(/[smhdwMy])?|\d{{1,15}}(\.\d{{1,9}})?|{_DATE}T{_CLOCK})$"
 DURATION_PATTERN = r"^[1-9]\d{0,4}[smhdw]$"
 
 T = TypeVar("T", bound="Parameters")
 
 
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return [part.strip() or part for part in value.split(",")]
 
 
 def _time(description: str, example: str) -> Any:
@@ -46,9 +50,10 @@ def _duration(description: str, example: str) -> Any:
     )
 
 
-Texts = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=300)], ...], BeforeValidator(_split)]
-Layers = Annotated[tuple[Layer, ...], BeforeValidator(_split)]
-Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_split)]
+_Text = Annotated[str, Field(min_length=1, max_length=300, json_schema_extra={"pattern": "^[^,]+$"})]
+Texts = Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(_split)]
+Layers = Annotated[tuple[Layer, ...], Field(min_length=1), BeforeValidator(_split)]
+Kinds = Annotated[tuple[Kind, ...], Field(min_length=1), BeforeValidator(_split)]
 View = Literal["resolved", "hops"]
 _VIEW = "`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
 Time = Annotated[str, _time("A time: RFC 3339, Unix seconds or milliseconds, or relative to now.", "now-90m")]
@@ -74,13 +79,14 @@ class WindowParameters(Parameters):
 
         Raises:
             InvalidTime, InvalidWindow: a time or duration that cannot be understood or used.
-            InvalidValue: both forms are given.
+            Impossible: both forms are given.
         """
         if self.at is not None and (self.from_ is not None or self.to is not None):
-            raise InvalidValue(f"at {shortened(self.at)} and from or to exclude each other; give one of the two forms")
+            raise Impossible(f"at {shortened(self.at)} and from or to exclude each other; give one of the two forms")
         length_ms = parse_duration(self.window) * 1000
         end_name = "at" if self.to is None else "to"
-        end = parse_time(self.to or self.at or "now", now_ms, name=end_name)
+        given = self.at if self.to is None else self.to
+        end = parse_time("now" if given is None else given, now_ms, name=end_name)
         if self.from_ is None:
             return max(end - length_ms, 0), end
         return parse_time(self.from_, now_ms, name="from"), end
@@ -264,6 +270,8 @@ def _refusal(error: ErrorDetails) -> InvalidValue | Impossible:
             return InvalidValue(f"{name} {value} is not a whole number; accepted: digits such as 10")
         case "string_too_long":
             return InvalidValue(f"{name} {value} is too long; accepted: at most {context['max_length']} characters")
+        case "string_too_short":
+            return InvalidValue(f"{name} has an empty entry; accepted: values with one comma between each two")
         case "missing":
             return InvalidValue(f"{name} is missing; it must be given")
     return InvalidValue(f"{name} {value}: {error['msg']}")

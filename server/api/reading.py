@@ -74,7 +74,7 @@ def grafana_routes(store: Store, settings: Settings) -> Blueprint:
 
     @routes.get("/graph/fields")
     def fields() -> Response:
-        query(FilterParameters)
+        query(FilterParameters).question(settings.clock())
         return respond(Answer(msgspec.json.encode(plugin_fields())))
 
     @routes.get("/graph/data")

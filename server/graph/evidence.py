@@ -28,6 +28,7 @@ LATENCY_ENDS = ("latency_at_source", "latency_at_target")
 # In layer trace a call is written once, by whichever end's span is known.
 BY_TARGET = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
 _KEYS = ("source", "target", "protocol", "layer")
+_LATEST_S = 2**32 - 1  # all that a DateTime holds
 _VIEWS = {"resolved": (BOTH_VIEWS, RESOLVED_ONLY), "hops": (BOTH_VIEWS, HOPS_ONLY)}
 
 
@@ -80,7 +81,7 @@ def where(question: Question, parameters: dict[str, Any]) -> str:
 
 def during(number: int, start_s: int, end_s: int, parameters: dict[str, Any]) -> str:
     """Return the condition that a row is in [start, end), and add its values to the parameters."""
-    parameters |= {f"start_{number}": start_s, f"end_{number}": end_s}
+    parameters |= {f"start_{number}": max(start_s, 0), f"end_{number}": min(end_s, _LATEST_S)}
     return f"time >= toDateTime({{start_{number}:UInt32}}, 'UTC') AND time < toDateTime({{end_{number}:UInt32}}, 'UTC')"
 
 

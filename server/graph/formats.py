@@ -144,3 +144,4 @@ _FORMATS: dict[str, tuple[Callable[[Graph], str], str]] = {
     "graphml": (graphml, "application/graphml+xml"),
     "mermaid": (mermaid, "text/vnd.mermaid"),
 }
+MEDIA_TYPES = tuple(media_type for _, media_type in _FORMATS.values())

@@ -160,3 +160,37 @@ def _plugin_field(field: Field) -> Row:
     if field.shown:
         row["displayName"] = field.shown
     return row
+
+
+def _row_schema(fields: tuple[Field, ...]) -> Row:
+    properties = {field.name: {"type": "number" if field.number else "string"} for field in fields}
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _rows_schema(nodes: Row, edges: Row, names: tuple[str, str]) -> Row:
+    properties = {name: {"type": "array", "items": row} for name, row in zip(names, (nodes, edges), strict=True)}
+    return {"type": "object", "required": list(names), "properties": properties}
+
+
+# What the answers above look like, as JSON Schema.
+_FIELD_SCHEMA: Row = {
+    "type": "object",
+    "required": ["field_name", "type"],
+    "properties": {name: {"type": "string"} for name in ("field_name", "type", "color", "displayName")},
+}
+PLUGIN_FIELDS_SCHEMA = _rows_schema(_FIELD_SCHEMA, _FIELD_SCHEMA, ("nodes_fields", "edges_fields"))
+PLUGIN_DATA_SCHEMA = _rows_schema(_row_schema(NODE_FIELDS), _row_schema(EDGE_FIELDS), ("nodes", "edges"))
+FRAMES_SCHEMA: Row = {
+    "type": "object",
+    "required": ["frames"],
+    "properties": {
+        "frames": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["schema", "data"],
+                "properties": {"schema": {"type": "object"}, "data": {"type": "object"}},
+            },
+        }
+    },
+}
