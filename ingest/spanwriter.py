@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, Identities, Ownership
+from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.spans.columns import Node, SpanBatch, Vocabulary
 from chronotope.ingest.spans.intake import Intake, insist
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.spans.peers import resolve_peers
-from chronotope.schema.config import Config, IdentityEntry
+from chronotope.ingest.spans.sharedpairer import SharedPairer
+from chronotope.schema.config import Config
 from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Owners:
-    """Who owns which address now: the configuration's entries and those in the store."""
-
-    store: Store
-    static: Iterable[IdentityEntry]
-    _snapshot: Identities = field(default_factory=Identities)
-    _stale: bool = True
-
-    def changed(self, _claims: object = None) -> None:
-        """Note that the store has new identities: they are read before the next batch."""
-        self._stale = True
-
-    def snapshot(self) -> Identities:
-        """Return who owns what, as of the last change."""
-        if self._stale:
-            self._stale = False
-            self._snapshot = self._read()
-        return self._snapshot
-
-    def _read(self) -> Identities:
-        rows = self.store.rows(
-            "SELECT address, service, port, kind, toUnixTimestamp64Milli(valid_from), toUnixTimestamp64Milli(valid_to) "
-            "FROM identities FINAL"
-        )
-        claims = [Ownership(*row) for row in rows]
-        return Identities([*claims, *map(_static_claim, self.static)])
-
-
-def _static_claim(entry: IdentityEntry) -> Ownership:
-    begin = ALWAYS_FROM_MS if entry.valid_from is None else entry.valid_from
-    end = ALWAYS_TO_MS if entry.valid_to is None else entry.valid_to
-    return Ownership(entry.address, entry.service_id, entry.port, entry.kind, begin, end)
 
 
 @dataclass(slots=True)
@@ -61,7 +30,7 @@ class Resolver:
     """Turns hints of a batch into nodes by the present owners and the configured aliases."""
 
     vocabulary: Vocabulary
-    owners: Owners
+    owners: KnownIdentities
     aliases: Mapping[str, str]
 
     def __call__(self, batch: SpanBatch) -> None:
@@ -92,24 +61,31 @@ class SpanMetrics:
                 self.skipped.labels(reason).inc(count)
 
 
+def known_identities(store: Store, config: Config) -> KnownIdentities:
+    """Return who owns which address, by the configuration and by the store."""
+    return KnownIdentities([*configured_claims(config.identities), *read_claims(store)])
+
+
 def open_pairer(
     store: Store, config: Config, vocabulary: Vocabulary, stopping: threading.Event | None = None
 ) -> Pairer:
     """Return a pairer that has recovered what an earlier writer left. With `stopping` its inserts insist."""
     entry = config.trace.entry_node
-    pairer = Pairer(
-        store,
-        vocabulary,
-        answer_wait_s=float(config.trace.answer_wait),
-        entry_node=vocabulary.nodes.code(Node(entry, "external")) if entry != "none" else -1,
-        insert=insist(store, stopping) if stopping else None,
-    )
+    options: dict[str, Any] = {
+        "answer_wait_s": float(config.trace.answer_wait),
+        "entry_node": vocabulary.nodes.code(Node(entry, "external")) if entry != "none" else -1,
+        "insert": insist(store, stopping) if stopping else None,
+    }
+    if store.location.embedded:
+        pairer = Pairer(store, vocabulary, **options)
+    else:  # others may write to the same tables
+        pairer = SharedPairer(store, vocabulary, writer=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}", **options)
     pairer.recover()
     return pairer
 
 
 def open_intake(
-    store: Store, config: Config, vocabulary: Vocabulary, owners: Owners, registry: CollectorRegistry
+    store: Store, config: Config, vocabulary: Vocabulary, owners: KnownIdentities, registry: CollectorRegistry
 ) -> tuple[Intake, threading.Event]:
     """Return an intake that is ready to start, and the event that makes its inserts give up."""
     stopping = threading.Event()

@@ -1,6 +1,7 @@
 """The one writer of spans: many receivers hand batches in, one thread makes them durable in groups.
 
-Invariant: `put` returns only after the batch's edges are in the store; what was refused was refused before it was queued.
+Invariant: `put` returns only after the batch's edges are in the store; a batch is refused before it is queued or not at
+all.
 """
 
 from __future__ import annotations

@@ -23,7 +23,14 @@ from chronotope.ingest.spans.memory import SpanMemory
 from chronotope.ingest.spans.observe import observations_of
 from chronotope.ingest.spans.pairing import LONE, PAIRED, Calls, Rules, calls_of
 from chronotope.ingest.spans.spanindex import SEED, first_seen
-from chronotope.ingest.spans.spantable import read_batch, read_newest, read_trace_ids, read_traces, span_table
+from chronotope.ingest.spans.spantable import (
+    last_batches,
+    read_batch,
+    read_newest,
+    read_trace_ids,
+    read_traces,
+    span_table,
+)
 from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
@@ -57,6 +64,7 @@ class Pairer:
         answer_wait_s: float = 60.0,
         entry_node: int = -1,
         capacity: int = 2_000_000,
+        writer: str = "",
         clock: Callable[[], float] = time.time,
         insert: Callable[[str, pa.Table, str], None] | None = None,
     ) -> None:
@@ -66,6 +74,7 @@ class Pairer:
         self._rules = Rules(vocabulary, entry_node)
         self._memory = SpanMemory(capacity)
         self._capacity = capacity
+        self._writer = writer
         self._wait_s = answer_wait_s
         self._clock = clock
         self._batch = 0
@@ -75,7 +84,7 @@ class Pairer:
     @property
     def waiting(self) -> int:
         """Lone halves whose other half is still awaited."""
-        return sum(len(rows) for _, rows in self._held)
+        return sum(len(rows) for _, rows in tuple(self._held))
 
     @property
     def remembered(self) -> int:
@@ -84,11 +93,15 @@ class Pairer:
 
     def recover(self) -> None:
         """Read back what the store knows and finish the last batch of a writer that died. Call once, first."""
-        last = int(self._store.rows("SELECT max(batch) FROM spans")[0][0])
-        self._batch = last
-        if last == 0:
+        lasts = last_batches(self._store)
+        if not lasts:
             return
-        self._finish(last)
+        self._batch = max(lasts.values())
+        for batch in lasts.values():
+            self._finish(batch)
+        self._remember()
+
+    def _remember(self) -> None:
         newest = read_newest(self._store, self._vocabulary, self._capacity)
         self._memory.add(newest)
         if int(self._store.rows("SELECT count() FROM spans")[0][0]) > len(newest):
@@ -107,6 +120,7 @@ class Pairer:
         self._release_unless_awaited(fresh)
         known = known[np.isin(known["trace_lo"], fresh["trace_lo"])]
         self._insert_spans(fresh, rewrite=False)
+        known = self._settled(known, fresh)
         before, after = self._write_difference(known, np.concatenate([known, fresh]), outcome)
         outcome.skipped["no_peer"] += after.no_peer - before.no_peer
         self._memory.add(fresh)
@@ -142,10 +156,14 @@ class Pairer:
         remembered = self._memory.find(np.setdiff1d(traces, forgotten))
         return np.concatenate([remembered, read_traces(self._store, self._vocabulary, forgotten)])
 
+    def _settled(self, known: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        """What came before a batch, asked once more when it is in the store: with one writer, what it was."""
+        return known
+
     def _insert_spans(self, rows: np.ndarray, *, rewrite: bool) -> None:
         now = self._clock()
         self._batch = max(self._batch + 1, int(now * 1e9))
-        table = span_table(rows, self._vocabulary, self._batch, int(now), rewrite=rewrite)
+        table = span_table(rows, self._vocabulary, self._batch, int(now), writer=self._writer, rewrite=rewrite)
         self._insert("spans", table, f"spans-{self._batch}")
 
     def _write_difference(self, before: np.ndarray, after: np.ndarray, outcome: Outcome) -> tuple[Calls, Calls]:

@@ -149,7 +149,7 @@ def _answering_clients(rows, parents):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _roles(rows, parents, clients):  # type: ignore[no-untyped-def]
-    """A client span is paired when it, or one that it wraps, is answered; a wrapper of one to its own peer is no call."""
+    """A client span is paired when it, or one it wraps, is answered; a wrapper of one to its own peer is no call."""
     roles = np.zeros(len(rows), np.uint8)
     for i in range(len(rows)):
         if _is_client(rows[i]):

@@ -24,7 +24,9 @@ def sides(rows: np.ndarray) -> np.ndarray:
     return side
 
 
-def span_table(rows: np.ndarray, vocabulary: Vocabulary, batch: int, received_s: int, *, rewrite: bool) -> pa.Table:
+def span_table(
+    rows: np.ndarray, vocabulary: Vocabulary, batch: int, received_s: int, *, writer: str, rewrite: bool
+) -> pa.Table:
     """Return SPAN[N] as columns of the table `spans`."""
     nodes, protocols = vocabulary.nodes.values, vocabulary.protocols.values
     whole: dict[str, Any] = {
@@ -41,6 +43,7 @@ def span_table(rows: np.ndarray, vocabulary: Vocabulary, batch: int, received_s:
     count = len(rows)
     whole["side"] = sides(rows)
     whole["batch"] = np.full(count, batch, np.uint64)
+    whole["writer"] = encode(np.full(count, 0), lambda _: writer)
     whole["rewrite"] = np.full(count, rewrite, np.uint8)
     whole["received_at"] = np.full(count, received_s, np.uint32)
     return pa.table(whole)
@@ -90,6 +93,13 @@ def _peers(table: pa.Table, vocabulary: Vocabulary) -> np.ndarray:
     known = np.array([vocabulary.nodes.code(node) if node.id else -1 for node in nodes] or [0], np.int32)
     codes: np.ndarray = known[index]
     return codes
+
+
+def last_batches(store: Store) -> dict[str, int]:
+    """Return the last batch of each writer."""
+    return {
+        str(writer): int(batch) for writer, batch in store.rows("SELECT writer, max(batch) FROM spans GROUP BY writer")
+    }
 
 
 def read_traces(store: Store, vocabulary: Vocabulary, traces: np.ndarray, before_batch: int = 2**63 - 1) -> np.ndarray:

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS spans {on_cluster}
     flags       UInt8 CODEC(ZSTD(1)),
     side        UInt8 CODEC(ZSTD(1)) COMMENT '1: server or consumer half (may share its id with a client half), else 0',
     batch       UInt64 CODEC(ZSTD(1)) COMMENT 'the batch that wrote this row',
+    writer      LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'the process that wrote it, when several write to one store',
     rewrite     UInt8 CODEC(ZSTD(1)) COMMENT '1: the row was known before, this batch released it',
     received_at DateTime('UTC') CODEC(Delta, ZSTD(1))
 )

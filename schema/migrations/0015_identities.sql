@@ -10,6 +10,6 @@ CREATE TABLE IF NOT EXISTS identities {on_cluster}
     valid_to   DateTime64(3, 'UTC'),
     attributes Map(String, String)
 )
-ENGINE = {replicated}ReplacingMergeTree
-ORDER BY (address, port, service, valid_from, valid_to)
+ENGINE = {replicated}ReplacingMergeTree(valid_to)
+ORDER BY (address, port, service, kind, valid_from)
 SETTINGS {deduplication_window} = 10000;

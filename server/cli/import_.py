@@ -68,11 +68,10 @@ def _import(
     from chronotope.ingest.importers.source import read_batches
     from chronotope.ingest.spans.attributes import write_attributes
     from chronotope.ingest.spans.columns import Vocabulary
-    from chronotope.ingest.spanwriter import Owners, Resolver, open_pairer
+    from chronotope.ingest.spanwriter import Resolver, known_identities, open_pairer
 
     vocabulary = Vocabulary()
-    owners = Owners(store, config.identities)
-    resolve = Resolver(vocabulary, owners, config.final_aliases)
+    resolve = Resolver(vocabulary, known_identities(store, config), config.final_aliases)
     pairer = open_pairer(store, config, vocabulary)
     total, read = _new_outcome(), 0
     with _progress() as progress:

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chronotope.ingest.records.identities import identities_blueprint
-from chronotope.ingest.records.observations import observations_blueprint
 from prometheus_client import CollectorRegistry
 from waitress.server import create_server
 
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
+from chronotope.ingest.records.identities import identities_blueprint
+from chronotope.ingest.records.observations import observations_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.ingest.spans.intake import Intake
-from chronotope.ingest.spanwriter import Owners, open_intake
+from chronotope.ingest.spanwriter import known_identities, open_intake
 from chronotope.schema.config import Config
 from chronotope.schema.migrate import migrate
 from chronotope.schema.retention import apply_retention
@@ -89,13 +89,13 @@ def open_server(
     apply_retention(store, {**kept, "spans": spans_kept})
     vocabulary, registry = Vocabulary(), CollectorRegistry()
     decoder = OtlpDecoder(vocabulary)
-    owners = Owners(store, config.identities)
+    owners = known_identities(store, config)
     intake, give_up = open_intake(store, config, vocabulary, owners, registry)
     limit = config.limits.max_body_bytes
     blueprints = [
         traces_blueprint(decoder, intake.put, limit),
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
-        identities_blueprint(store, owners.changed, clock=now_ms, max_body_bytes=limit),
+        identities_blueprint(store, owners.add, clock=now_ms, max_body_bytes=limit),
     ]
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
     web = create_server(

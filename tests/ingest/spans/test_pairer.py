@@ -1,7 +1,8 @@
-"""Any order, any batching, duplicates, crashes and a small memory: the store holds what pairing all spans at once gives."""
+"""Any order, batching, duplicates, crashes, little memory: the store holds what pairing all spans at once gives."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -125,10 +126,8 @@ def crash(store, scene, batch, pairer, what, capacity):
         store.insert(name, columns, token)
 
     pairer._insert = insert
-    try:
+    with contextlib.suppress(Crash):
         pairer.accept(SpanBatch(batch.copy()))
-    except Crash:
-        pass
     again = Pairer(store, scene.vocabulary, capacity=capacity, answer_wait_s=0)
     again.recover()
     return again
