@@ -1,7 +1,7 @@
 """A short text that changes when the data behind a graph does.
 
 Invariant: it is made from the window's evidence and from what is known of its services, not from the answer's text. An
-edge's `last_seen` after the window leaves it as it is: traffic of today does not make yesterday's graph another one.
+edge's `last_seen` leaves it as it is: traffic of today does not make yesterday's graph another one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ def fingerprint(columns: EdgeColumns, directory: Directory, question: Question, 
     for name in columns.names:
         digest.update(f"{name}\0{directory.kinds.get(name)}\0{directory.attributes.get(name)}\n".encode())
     arrays = [columns.source, columns.target, columns.protocol, columns.first_seen]
-    arrays.append(np.minimum(columns.last_seen, plan.end_s * 1000))
     for name, layer in columns.layers.items():
         digest.update(name.encode())
         arrays += [layer.alive, *layer.measures.values()]
