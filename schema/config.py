@@ -10,23 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from chronotope.schema.addresses import parse_place
 from chronotope.schema.config_errors import config_error
 from chronotope.schema.config_file import read_config_file
+from chronotope.schema.config_metrics import MetricsSection
+from chronotope.schema.config_section import Duration, Kind, Section, at_key, parse_seconds
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.names import clean_name, service_id
-from chronotope.schema.times import parse_duration, parse_time
+from chronotope.schema.times import parse_time
 
 LEVELS = ("10s", "1m", "1h", "1d")
 DAY_S = 86_400
@@ -35,19 +28,10 @@ DAY_S = 86_400
 LONGEST_RETENTION_S = 20 * 365 * DAY_S
 
 
-def _duration(value: object) -> int:
-    if isinstance(value, int):
-        return value
-    try:
-        return parse_duration(str(value), name="this")
-    except ChronotopeError as error:
-        raise ValueError(str(error)) from error
-
-
 def _kept(value: object) -> int | None:
     if value is None:
         return None
-    seconds = _duration(value)
+    seconds = parse_seconds(value)
     if seconds > LONGEST_RETENTION_S:
         raise ValueError("longer than 20 years; write null to keep it for ever")
     return seconds
@@ -80,23 +64,10 @@ def _service(value: str) -> str:
     return cleaned
 
 
-def _at(*key: str, text: str) -> PydanticCustomError:
-    """Return the error of a key below the section that is being checked."""
-    return PydanticCustomError("config", "{text}", {"key": key, "text": text})
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
 Kept = Annotated[int | None, BeforeValidator(_kept)]
 Instant = Annotated[int | None, BeforeValidator(_instant)]
 Place = Annotated[str, AfterValidator(_place)]
 ServiceName = Annotated[str, AfterValidator(_service)]
-Kind = Literal["service", "database", "messaging", "external", "intermediary", "unknown"]
-
-
-class Section(BaseModel):
-    """A mapping of the file. Frozen; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class IdentityEntry(Section):
@@ -114,7 +85,7 @@ class IdentityEntry(Section):
     @model_validator(mode="after")
     def _in_order(self) -> IdentityEntry:
         if self.valid_from is not None and self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise _at("to", text="must be later than `from`")
+            raise at_key("to", text="must be later than `from`")
         return self
 
     @property
@@ -138,7 +109,7 @@ class TraceSection(Section):
     @model_validator(mode="after")
     def _waits_within_lifetime(self) -> TraceSection:
         if self.answer_wait > self.pairing_lifetime:
-            raise _at("answer_wait", text="must not be longer than `trace.pairing_lifetime`")
+            raise at_key("answer_wait", text="must not be longer than `trace.pairing_lifetime`")
         return self
 
 
@@ -158,7 +129,7 @@ class RetentionSection(Section):
         said = [(level, kept) for level, kept in zip(LEVELS, self._levels, strict=True) if level in self._said]
         for (fine, shorter), (coarse, longer) in pairwise(said):
             if longer is not None and (shorter is None or shorter > longer):
-                raise _at(coarse, text=f"must not be kept for a shorter time than `retention.{fine}`")
+                raise at_key(coarse, text=f"must not be kept for a shorter time than `retention.{fine}`")
         return self
 
     @property
@@ -201,6 +172,7 @@ class Config(Section):
         default_factory=dict, description="service id → the id it is shown as"
     )
     trace: TraceSection = TraceSection()
+    metrics: MetricsSection = MetricsSection()
     retention: RetentionSection = RetentionSection()
     limits: LimitsSection = LimitsSection()
 
@@ -215,7 +187,7 @@ class Config(Section):
     def _spans_outlive_pairing(self) -> Config:
         spans = self.retention.spans
         if spans is not None and spans < self.trace.pairing_lifetime:
-            raise _at("retention", "spans", text="must not be shorter than `trace.pairing_lifetime`")
+            raise at_key("retention", "spans", text="must not be shorter than `trace.pairing_lifetime`")
         return self
 
     @model_validator(mode="after")
@@ -229,7 +201,7 @@ class Config(Section):
         while (following := self.aliases.get(passed[-1])) is not None:
             if following in passed:
                 circle = " → ".join([*passed, following])
-                raise _at("aliases", service, text=f"runs in a circle: {circle}")
+                raise at_key("aliases", service, text=f"runs in a circle: {circle}")
             passed.append(following)
         return passed[-1]
 

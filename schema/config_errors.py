@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -80,12 +80,15 @@ def _names(section: type[BaseModel] | None) -> list[str]:
 def _section_at(model: type[BaseModel], key: Key) -> type[BaseModel] | None:
     """Return the model of the mapping at a key; None where there is none."""
     section: type[BaseModel] | None = model
+    named = False
     for part in key:
-        if isinstance(part, int):
+        if isinstance(part, int) or named:
+            named = False
             continue
         fields = (
             {field.alias or name: field.annotation for name, field in section.model_fields.items()} if section else {}
         )
         candidates = (fields.get(part), *get_args(fields.get(part)))
+        named = get_origin(fields.get(part)) is dict  # whose keys are anyone's
         section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
     return section

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from chronotope.schema.config import Config, Duration, Kept
+from chronotope.schema.config import Config, Kept
+from chronotope.schema.config_section import Duration
 from chronotope.schema.times import format_duration
 
 
