@@ -12,6 +12,7 @@ ChronotopeError
 ├── TooLarge               a body or message over its limit (HTTP 413)
 ├── UnsupportedMedia       a content type or encoding nobody reads (HTTP 415)
 ├── Busy                   try again later (HTTP 503)
+├── SourceError            a source of ours, such as a Prometheus, that cannot be read (HTTP 503)
 └── StoreError             the store refused or cannot be reached (HTTP 503)
     ├── StoreInUse         another process has the embedded store open
     └── SchemaMismatch     migrations on disk and in the store disagree
@@ -68,6 +69,10 @@ class Busy(ChronotopeError):
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class SourceError(ChronotopeError):
+    """A source that we read from, such as a Prometheus server, that cannot be reached or refuses to answer."""
 
 
 class StoreError(ChronotopeError):

@@ -17,6 +17,7 @@ import numpy as np
 
 from chronotope.ingest.metrics.columns import REFUSED, Samples, SeriesTable, join_samples, sorted_labels
 from chronotope.ingest.metrics.linescan import (
+    EOF,
     GOOD_COMMENTS,
     NEEDED,
     NO_ROOM,
@@ -71,7 +72,9 @@ class ExpositionParser:
         self.table = table
         self.skipped: Counter[str] = Counter()  # reason → number of lines
         self.ignored = 0  # samples of metrics that nobody wants
+        self.readable = 0  # lines that an exposition may have; `parse` begins anew
         self.consumed = 0  # bytes that the last `blocks` has read
+        self.ended = False  # OpenMetrics' `# EOF` was read
         self._target_labels = dict(target_labels or {})
         self._wanted = wanted
         self._max_labels = max_labels
@@ -94,10 +97,10 @@ class ExpositionParser:
             InvalidPayload: there are lines, but none that an exposition may have.
         """
         before = self.skipped.copy()
-        self._good = 0
+        self.readable, self.ended = 0, False
         samples = join_samples(list(self.blocks(body, time_ms, openmetrics=openmetrics)))
         wrong = self.skipped - before
-        if not self._good and wrong.total():
+        if not self.readable and wrong.total():
             raise InvalidPayload(f"not an exposition: none of {wrong.total()} lines can be read ({_most(wrong)})")
         self._tidy(len(samples))
         return samples
@@ -112,25 +115,30 @@ class ExpositionParser:
                 without its newline is then not read, and `consumed` says where it begins.
             time_ms: NO_TIME, the default, refuses lines without a timestamp as `no_timestamp`.
         """
-        self._good = 0
         buffer = np.frombuffer(body, np.uint8)
         entries, times = np.empty(BLOCK_ROWS, np.int32), np.empty(BLOCK_ROWS, np.int64)
         values, slow = np.empty(BLOCK_ROWS), np.empty((BLOCK_ROWS, 3), np.int64)
         bad, state = np.zeros(len(REASONS), np.int64), np.zeros(7, np.int64)
+        state[EOF], self.consumed = self.ended, 0
         while True:
             self._scan(buffer, time_ms, openmetrics, whole, entries, times, values, slow, bad, state)
             self._learn()
             rows = int(state[ROWS])
-            self._good += rows + int(state[GOOD_COMMENTS])
+            self.readable += rows + int(state[GOOD_COMMENTS])
             _read_slow(body, values, slow[: state[SLOW_VALUES]])
+            self.consumed, self.ended = int(state[POSITION]), bool(state[EOF])
             yield self._samples(entries[:rows], times[:rows], values[:rows])
-            self.consumed = int(state[POSITION])
             if rows < BLOCK_ROWS:
                 break
             state[[ROWS, SLOW_VALUES, GOOD_COMMENTS]] = 0
         for reason, count in zip(REASONS, bad.tolist(), strict=True):
             if count:
                 self.skipped[reason] += count
+
+    @property
+    def crowded(self) -> bool:
+        """Whether most of the texts that may be remembered are."""
+        return self._cache.entries > self._cache.max_entries // 2
 
     def forget(self) -> None:
         """Forget all texts: needed after the table is compacted."""
@@ -190,7 +198,7 @@ class ExpositionParser:
                     self.ignored += lines
                 else:
                     self.skipped[REFUSALS[-1 - code]] += lines
-                    self._good -= lines
+                    self.readable -= lines
             if without := int((timeless & (codes >= 0)).sum()):
                 self.skipped["no_timestamp"] += without
         return Samples(codes[chosen], times[chosen], values[chosen])

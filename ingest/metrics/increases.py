@@ -134,10 +134,19 @@ class Counters:
         rows, begins, before = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count)
         counted = np.zeros(len(REASONS), np.int64)
         written = compare(
-            *(samples.series, samples.time_ms, samples.value),
+            samples.series,
+            samples.time_ms,
+            samples.value,
             np.empty(0, np.int64) if created is None else created,
-            *(self.longest_gap_ms, self.since_ms or 0, self.last_value, self.last_time, self.last_created),
-            *(rows, begins, before, counted),
+            self.longest_gap_ms,
+            self.since_ms or 0,
+            self.last_value,
+            self.last_time,
+            self.last_created,
+            rows,
+            begins,
+            before,
+            counted,
         )
         for reason, number in zip(REASONS, counted.tolist(), strict=True):
             if number:
@@ -175,12 +184,11 @@ class Counters:
         if not len(said):
             return None
         group = self.families.group[samples.series]
-        order = said[np.lexsort((samples.time_ms[said], group[said]))]
-        began = np.full(len(order), NO_TIME)
-        value = samples.value[order]
+        began = np.full(len(said), NO_TIME)
+        value = samples.value[said]
         sane = (value > 0) & (value < 1e10)
         began[sane] = np.round(value[sane] * 1000).astype(np.int64)
-        place = _find(group[order], samples.time_ms[order], group, samples.time_ms)
+        place = _find(group[said], samples.time_ms[said], group, samples.time_ms)
         return np.where(place >= 0, began[place], NO_TIME)
 
     def _increases(self, samples: Samples, role: np.ndarray, begins: np.ndarray, before: np.ndarray) -> Increases:
@@ -199,14 +207,12 @@ class Counters:
         """Return which samples are of a group of which one fell at the same time."""
         self.resets += int(fell.sum())
         group = self.families.group[samples.series]
-        at = np.flatnonzero(fell)
-        order = at[np.lexsort((samples.time_ms[at], group[at]))]
-        reset: np.ndarray = _find(group[order], samples.time_ms[order], group, samples.time_ms) >= 0
+        reset: np.ndarray = _find(group[fell], samples.time_ms[fell], group, samples.time_ms) >= 0
         return reset
 
 
 def _find(groups: np.ndarray, times: np.ndarray, group: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Return where each (group, time) is among the pairs sorted by group and time; -1 where it is not."""
+    """Return where each (group, time) first is among the pairs (groups, times); -1 where it is not."""
     place = np.full(len(group), -1, np.int64)
     if not len(groups):
         return place
