@@ -8,6 +8,7 @@ Source: OTLP specification 1.5 (status codes, partial success, retry hints).
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +26,13 @@ from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.spans.columns import SpanBatch
 from chronotope.schema.errors import Busy, ChronotopeError, InvalidPayload, StoreError, TooLarge, UnsupportedMedia
 
+logger = logging.getLogger(__name__)
+
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _METHOD = "opentelemetry.proto.collector.trace.v1.TraceService"
 # What of a request was refused; other reasons (no_peer) are facts about spans that were taken.
 REFUSED = ("bad_id", "no_service", "time_out_of_range")
+_STORE_RETRY_S = 5
 
 Put = Callable[[SpanBatch], None]
 
@@ -82,7 +86,7 @@ class TraceService(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             batch = self._decoder.decode(body)
             self._put(batch)
-        except ChronotopeError as error:
+        except Exception as error:  # noqa: BLE001 - gRPC would send its text to the client
             context.abort_with_status(_status(error))
         return partial_success(batch.skipped)
 
@@ -92,16 +96,28 @@ class _Abort(grpc.Status):  # type: ignore[misc]
         self.code, self.details, self.trailing_metadata = code, details, metadata
 
 
-def _status(error: ChronotopeError) -> _Abort:
-    """Map an error to a gRPC status; what may be retried says so by RetryInfo, as OTLP asks."""
-    if isinstance(error, Busy | StoreError):
-        wait_s = error.retry_after_s if isinstance(error, Busy) else 5
-        status = Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=str(error))
-        status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=wait_s)))
-        details = (("grpc-status-details-bin", status.SerializeToString()),)
-        return _Abort(grpc.StatusCode.UNAVAILABLE, str(error), details)
+def _status(error: Exception) -> _Abort:
+    """Map an error to a gRPC status; what may be retried says so by RetryInfo, as OTLP asks.
+
+    What the store says may hold parts of a statement, and what nobody expected may hold anything: that is for the log.
+    """
+    if isinstance(error, Busy):
+        return _retry_later(str(error), error.retry_after_s)
+    if isinstance(error, StoreError):
+        logger.warning("spans were not stored", extra={"error": str(error)})
+        return _retry_later("the store cannot take spans now; send them again later", _STORE_RETRY_S)
+    if not isinstance(error, ChronotopeError):
+        logger.error("unexpected error", exc_info=error)
+        return _Abort(grpc.StatusCode.INTERNAL, "the server failed to take this request; its log has the reason", ())
     codes = {TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED, InvalidPayload: grpc.StatusCode.INVALID_ARGUMENT}
     return _Abort(codes.get(type(error), grpc.StatusCode.INTERNAL), str(error), ())
+
+
+def _retry_later(message: str, wait_s: int) -> _Abort:
+    status = Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=message)
+    status.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=wait_s)))
+    details = (("grpc-status-details-bin", status.SerializeToString()),)
+    return _Abort(grpc.StatusCode.UNAVAILABLE, message, details)
 
 
 def grpc_server(decoder: OtlpDecoder, put: Put, max_body_bytes: int, threads: int = 16) -> grpc.Server:

@@ -23,7 +23,7 @@ from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
 
-_MAX_QUEUED_SPANS = 1_000_000
+MAX_QUEUED_SPANS = 1_000_000
 _MAX_GROUP_SPANS = 200_000
 _TICK_S = 0.5
 
@@ -58,6 +58,7 @@ class Intake:
         write_attributes: Callable[[SpanBatch], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
         timeout_s: float = 30.0,
+        max_queued_spans: int = MAX_QUEUED_SPANS,
     ) -> None:
         self._pairer = pairer
         self._resolve = resolve
@@ -65,6 +66,7 @@ class Intake:
         self._write_attributes = write_attributes
         self._clock = clock
         self._timeout_s = timeout_s
+        self._max_queued = max_queued_spans
         self._queue: deque[tuple[SpanBatch, Future[None]]] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -102,7 +104,7 @@ class Intake:
         with self._changed:
             if self._stopping:
                 raise Busy("the server is stopping; send this again later", 5)
-            if self._queued and self._queued + len(batch.rows) > _MAX_QUEUED_SPANS:
+            if self._queued and self._queued + len(batch.rows) > self._max_queued:
                 raise Busy(f"{self._queued} spans are waiting for the store already; send this again later", 2)
             self._queue.append((batch, done))
             self._queued += len(batch.rows)

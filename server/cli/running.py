@@ -1,6 +1,7 @@
 """A running server: sockets, web server, gRPC, span writer and store, started together and stopped in order.
 
-Invariant: stopping first refuses new work, then writes what was accepted, then closes the store.
+Invariant: stopping first refuses new spans and writes those accepted, then answers every request that came, then closes
+the store.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from waitress.server import create_server
 
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
@@ -28,12 +28,15 @@ from chronotope.schema.retention import apply_retention
 from chronotope.schema.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.cli.listening import Address, bind
+from chronotope.server.cli.web import WebServer
 from chronotope.server.settings import Settings, now_ms
 
 logger = logging.getLogger(__name__)
 
-_THREADS = 16
+# A body over its limit is still read, up to here: a client that cannot send it all would not read the answer.
 _SLACK_BYTES = 192 * 1024 * 1024
+_ANSWER_S = 10
+_GIVE_UP_S = 20
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class Server:
     intake: Intake
     decoder: OtlpDecoder
     give_up: threading.Event
-    web: Any
+    web: WebServer
     otlp_grpc: Any = None
     grpc_address: Address | None = None
     threads: list[threading.Thread] = field(default_factory=list)
@@ -60,14 +63,18 @@ class Server:
             self.otlp_grpc.start()
 
     def stop(self) -> None:
-        """Stop taking requests, write what was accepted, close the store."""
-        self.web.close()
-        if self.otlp_grpc is not None:
-            self.otlp_grpc.stop(grace=5).wait()
-        giving_up = threading.Timer(20, self.give_up.set)
+        """Refuse new spans, write what was accepted, answer what was asked, close the store."""
+        giving_up = threading.Timer(_GIVE_UP_S, self.give_up.set)
+        giving_up.daemon = True
         giving_up.start()
         self.intake.stop()
         giving_up.cancel()
+        no_more_calls = self.otlp_grpc.stop(grace=_ANSWER_S) if self.otlp_grpc is not None else None
+        self.web.stop(_ANSWER_S)
+        if no_more_calls is not None:
+            no_more_calls.wait()
+        for thread in self.threads:
+            thread.join(1)
         self.store.close()
 
 
@@ -98,15 +105,7 @@ def open_server(
         identities_blueprint(store, owners.add, clock=now_ms, max_body_bytes=limit),
     ]
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
-    web = create_server(
-        app,
-        sockets=list(sockets),
-        threads=_THREADS,
-        max_request_body_size=limit + _SLACK_BYTES,
-        channel_timeout=60,
-        connection_limit=1000,
-        ident="chronotope",
-    )
+    web = WebServer(app, sockets, limit + _SLACK_BYTES)
     server = Server(store, vocabulary, intake, decoder, give_up, web)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
