@@ -3,7 +3,8 @@
 Invariant: each line gives a sample, says something about a family, or is counted in `skipped` by its reason; a body of
 which nothing can be read is `InvalidPayload`. The memory a parser keeps is bounded by `max_series` texts.
 
-A line cut off at the end of the body is never a sample: half a number would look like a counter that was reset.
+A line cut off at the end of the body is no sample, unless the body is known to be complete: half a number would look
+like a counter that was reset.
 Exemplars, units and help texts are not read. Protobuf expositions are not read either: prometheus_client has no parser
 for them, and every server that offers them offers text.
 """
@@ -82,13 +83,15 @@ class ExpositionParser:
         self._cache = TextCache(max_series)
         self._codes = np.empty(0, np.int32)
 
-    def parse(self, body: bytes, time_ms: int, *, openmetrics: bool = False) -> Samples:
+    def parse(self, body: bytes, time_ms: int, *, openmetrics: bool = False, complete: bool = False) -> Samples:
         """Return all samples of a body.
 
         Args:
             body: the whole exposition, decompressed.
             time_ms: the time of samples that have no timestamp: when the scrape began, Unix milliseconds.
             openmetrics: timestamps are seconds, exemplars may follow, `# EOF` ends all.
+            complete: the transport vouches that nothing is missing at the end; else a last line without its newline
+                is refused (`cut_line`).
 
         Returns:
             Samples in the order of their lines; a series that comes twice is twice in them.
@@ -98,7 +101,7 @@ class ExpositionParser:
         """
         before = self.skipped.copy()
         self.readable, self.ended = 0, False
-        samples = join_samples(list(self.blocks(body, time_ms, openmetrics=openmetrics)))
+        samples = join_samples(list(self.blocks(body, time_ms, openmetrics=openmetrics, complete=complete)))
         wrong = self.skipped - before
         if not self.readable and wrong.total():
             raise InvalidPayload(f"not an exposition: none of {wrong.total()} lines can be read ({_most(wrong)})")
@@ -106,7 +109,13 @@ class ExpositionParser:
         return samples
 
     def blocks(
-        self, body: bytes | bytearray | memoryview, time_ms: int = NO_TIME, *, openmetrics: bool, whole: bool = True
+        self,
+        body: bytes | bytearray | memoryview,
+        time_ms: int = NO_TIME,
+        *,
+        openmetrics: bool,
+        whole: bool = True,
+        complete: bool = False,
     ) -> Iterator[Samples]:
         """Yield the samples of a body in blocks of at most 65,536; see `parse`.
 
@@ -121,7 +130,7 @@ class ExpositionParser:
         bad, state = np.zeros(len(REASONS), np.int64), np.zeros(7, np.int64)
         state[EOF], self.consumed = self.ended, 0
         while True:
-            self._scan(buffer, time_ms, openmetrics, whole, entries, times, values, slow, bad, state)
+            self._scan(buffer, time_ms, (openmetrics, whole, complete), entries, times, values, slow, bad, state)
             self._learn()
             rows = int(state[ROWS])
             self.readable += rows + int(state[GOOD_COMMENTS])
@@ -145,13 +154,14 @@ class ExpositionParser:
         self._cache.clear()
         self._codes = np.empty(0, np.int32)
 
-    def _scan(self, buffer: np.ndarray, time_ms: int, openmetrics: bool, whole: bool, *columns: np.ndarray) -> None:
+    def _scan(self, buffer: np.ndarray, time_ms: int, how: tuple[bool, bool, bool], *columns: np.ndarray) -> None:
         """Fill one block, and make room in the cache as often as it is full."""
+        openmetrics, whole, complete = how
         state, cache, end = columns[-1], self._cache, np.uint64(len(buffer))
         state[NEEDED] = 0
         while True:
             texts = (cache.fill, cache.slots, cache.hashes, cache.starts, cache.sizes, cache.arena, cache.seed)
-            scan_lines(buffer, end, time_ms, openmetrics, whole, self._longest, *texts, *columns)
+            scan_lines(buffer, end, time_ms, openmetrics, whole, complete, self._longest, *texts, *columns)
             if not state[NO_ROOM]:
                 return
             if not cache.make_room(int(state[NEEDED])):

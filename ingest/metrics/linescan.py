@@ -86,6 +86,7 @@ def scan_lines(
     default_ms: int,
     seconds: bool,
     whole: bool,
+    complete: bool,
     longest: U64,
     fill: np.ndarray,
     slots: np.ndarray,
@@ -107,6 +108,7 @@ def scan_lines(
         default_ms: time of lines without a timestamp.
         seconds: OpenMetrics: timestamps are seconds, exemplars may follow, `# EOF` ends all.
         whole: nothing follows `end`; else a line without its newline is left for the next call.
+        complete: nothing is missing: a last line without its newline is a line.
         longest: bytes a line may have.
         fill … seed: the text cache (`textcache`).
         entries, times, values: int32, int64, float64 [rows]: written from row `state[ROWS]` on.
@@ -125,7 +127,7 @@ def scan_lines(
             break
         position = min(stop + U1, end)
         state[POSITION] = np.int64(position)
-        cut = stop == end
+        cut = stop == end and not complete
         if stop - begin > longest:
             bad[_TOO_LONG] += 1
             continue

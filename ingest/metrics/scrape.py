@@ -85,8 +85,10 @@ class Scraper:
         self._pool = pool
         self._clock = clock
 
-    def fetch(self) -> tuple[int, bytes, bool]:
-        """Return (time in ms, body, whether it is OpenMetrics). May run in a thread of its own; parses nothing.
+    def fetch(self) -> tuple[int, bytes, bool, bool]:
+        """Return (time in ms, body, whether it is OpenMetrics, whether HTTP says that it is complete).
+
+        May run in a thread of its own; parses nothing.
 
         Raises:
             SourceError: no connection, no answer in time, or another status than 200.
@@ -111,15 +113,17 @@ class Scraper:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise SourceError(f"{self.target.url} cannot be scraped: {error}") from error
-        return began_ms, body, is_openmetrics(response.headers.get("Content-Type", ""))
+        headers = response.headers
+        complete = "Content-Length" in headers or "chunked" in headers.get("Transfer-Encoding", "").lower()
+        return began_ms, body, is_openmetrics(headers.get("Content-Type", "")), complete
 
     def scrape(self) -> Scrape:
         """Fetch and parse; a failure is an answer, not an exception."""
         began_s, began = self._clock(), time.monotonic()
         self.scrapes += 1
         try:
-            time_ms, body, openmetrics = self.fetch()
-            samples = self.parser.parse(body, time_ms, openmetrics=openmetrics)
+            time_ms, body, openmetrics, complete = self.fetch()
+            samples = self.parser.parse(body, time_ms, openmetrics=openmetrics, complete=complete)
         except ChronotopeError as error:
             self.up, self.last_error = False, str(error)
             self.failures += 1

@@ -29,9 +29,10 @@ class TextCache:
         """Forget all texts, and give back their memory."""
         self.fill = np.zeros(2, np.int64)
         self.slots = np.full(256, -1, np.int32)
-        self.hashes = np.empty(128, np.uint64)
-        self.starts = np.empty(128, np.uint64)
-        self.sizes = np.empty(128, np.uint64)
+        room = min(128, self.max_entries)
+        self.hashes = np.empty(room, np.uint64)
+        self.starts = np.empty(room, np.uint64)
+        self.sizes = np.empty(room, np.uint64)
         self.arena = np.empty(1 << 14, np.uint8)
 
     @property
@@ -51,8 +52,8 @@ class TextCache:
             return False
         if entries >= len(self.hashes):
             for name in ("hashes", "starts", "sizes"):
-                setattr(self, name, np.resize(getattr(self, name), 2 * entries))
-            self.slots = np.full(4 * entries, -1, np.int32)
+                setattr(self, name, np.resize(getattr(self, name), min(2 * entries, self.max_entries)))
+            self.slots = np.full(2 * len(self.slots), -1, np.int32)
             _place_all(self.slots, self.hashes, entries)
         if used + size > len(self.arena):
             self.arena = np.resize(self.arena, max(2 * len(self.arena), used + size))
