@@ -1,0 +1,1 @@
+"""From series of metrics to edges, by configuration."""

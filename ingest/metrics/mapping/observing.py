@@ -1,0 +1,278 @@
+"""Increases of series to observations of edges, by columns.
+
+Invariant: every increase of a series that has an edge is in exactly one observation of layer `ipc`; over all buckets an
+edge's measures add up to the increases that were given, rounded once. No bucket has more errors than calls.
+
+A kind of metric that never says who calls (a server's own count) makes an edge from `unknown`, and only as long as no
+other metric names a caller of that service over that protocol: they would be the same calls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from chronotope.ingest.distinct import distinct_codes
+from chronotope.ingest.identity import Identities, Service
+from chronotope.ingest.metrics.columns import Increases
+from chronotope.ingest.metrics.families import Families
+from chronotope.ingest.metrics.histograms import latency_increases
+from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End
+from chronotope.ingest.metrics.mapping.resolving import Resolver
+from chronotope.ingest.metrics.mapping.rules import Adds
+from chronotope.ingest.metrics.mapping.series import Edge, SeriesMeanings
+from chronotope.ingest.records.latencies import Histograms, spread_histograms
+from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread
+from chronotope.schema.observations import observation_table
+
+NAMED_FOR_MS = 600_000  # how long a caller that was named explains what the server counts
+MOST_SHARES = 1_000_000  # rows of one table, about
+COUNTS = {
+    "calls": Adds.CALLS,
+    "errors": Adds.ERRORS,
+    "connections": Adds.CONNECTIONS,
+    "failed_connections": Adds.FAILED_CONNECTIONS,
+    "bytes_sent": Adds.BYTES_SENT,
+    "bytes_received": Adds.BYTES_RECEIVED,
+    "retransmits": Adds.RETRANSMITS,
+    "latency_us_sum": Adds.LATENCY_SUM,
+    "latency_count": Adds.LATENCY_COUNT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """R records, in the order of (edge, end, begin): all that was counted of an edge between two scrapes."""
+
+    edge: np.ndarray  # int64[R]
+    begin_ms: np.ndarray  # int64[R]
+    end_ms: np.ndarray  # int64[R]
+    counts: Mapping[str, np.ndarray]  # int64[R] each
+    latency: Histograms
+
+    def take(self, kept: np.ndarray) -> Records:
+        """Return the records of a mask bool[R]."""
+        place = np.cumsum(kept) - 1
+        entries = kept[self.latency.record]
+        latency = Histograms(
+            place[self.latency.record[entries]], self.latency.bucket[entries], self.latency.count[entries]
+        )
+        counts = {name: column[kept] for name, column in self.counts.items()}
+        return Records(self.edge[kept], self.begin_ms[kept], self.end_ms[kept], counts, latency)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The ends of R records: `edges[which]`, and the services that these are at the record's time."""
+
+    edges: list[Edge]
+    which: np.ndarray  # int64[R]
+    services: list[Service]
+    sources: np.ndarray  # int64[R] into services
+    targets: np.ndarray  # int64[R] into services
+
+    def take(self, kept: np.ndarray) -> Ends:
+        """Return those of a mask bool[R]."""
+        return Ends(self.edges, self.which[kept], self.services, self.sources[kept], self.targets[kept])
+
+
+class Observer:
+    """Makes observations of increases, batch after batch, in order of time.
+
+    Args:
+        meanings: what the series mean.
+        families: which series are buckets of one histogram; of the same table.
+        identities: returns who owns which address.
+        aliases: service id → the id that it shall have instead.
+    """
+
+    def __init__(
+        self,
+        meanings: SeriesMeanings,
+        families: Families,
+        identities: Callable[[], Identities] = Identities,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self.skipped: Counter[str] = Counter()  # reason → increases that made no observation
+        self.used = 0  # increases that are in observations
+        self._meanings = meanings
+        self._families = families
+        self._identities = identities
+        self._aliases = aliases or {}
+        self._named: dict[tuple[str, str], int] = {}  # (target, protocol) → when a caller of it was last named
+        self._left: dict[str, np.ndarray] = {}  # measure → what rounding left of each edge
+
+    def observe(self, increases: Increases) -> list[pa.Table]:
+        """Return the observations of a batch as tables for the store's landing table."""
+        self._meanings.update()
+        self._families.update()
+        edge = self._meanings.edge[increases.series]
+        self.skipped["not_used"] += int((edge < 0).sum())
+        increases = increases.take(edge >= 0)
+        if not len(increases):
+            return []
+        records = self._records(increases)
+        ends = self._resolved(records)
+        kept = self._kept(records, ends, increases)
+        return list(_tables(records.take(kept), ends.take(kept)))
+
+    def _records(self, increases: Increases) -> Records:
+        """Add up the increases of each edge between two scrapes."""
+        latencies = [
+            latency_increases(increases.take(rows), self._families, unit_s=unit_s)
+            for unit_s, rows in self._bucket_rows(increases)
+        ]
+        series = np.concatenate([increases.series, *(found.series for found in latencies)])
+        begin = np.concatenate([increases.begin_ms, *(found.begin_ms for found in latencies)])
+        end = np.concatenate([increases.end_ms, *(found.end_ms for found in latencies)])
+        edge, ends, begins, record = _distinct(self._meanings.edge[series], begin, end)
+        adds, amount = self._meanings.adds[increases.series], increases.increase
+        amount = np.where(adds & Adds.LATENCY_SUM, amount * self._meanings.unit_s[increases.series] * 1e6, amount)
+        counts = {}
+        for name, flag in COUNTS.items():
+            rows = np.flatnonzero(adds & flag)
+            totals = np.bincount(record[rows], amount[rows], len(edge))
+            counts[name] = self._whole(name, edge, totals)
+        first, entries = len(increases), []
+        for found in latencies:
+            of_each = record[first : first + len(found.series)]
+            entries.append((np.repeat(of_each, np.diff(found.offsets)), found.bucket, found.count))
+            first += len(found.series)
+        latency = _joined(entries)
+        return Records(edge, begins, ends, counts, latency)
+
+    def _bucket_rows(self, increases: Increases) -> Iterator[tuple[float, np.ndarray]]:
+        buckets = (self._meanings.adds[increases.series] & Adds.LATENCY_BUCKET) != 0
+        unit = self._meanings.unit_s[increases.series]
+        for unit_s in np.unique(unit[buckets]).tolist():
+            yield unit_s, np.flatnonzero(buckets & (unit == unit_s))
+
+    def _whole(self, name: str, edge: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        """Round totals of records, in order of (edge, time), so that those of an edge add up whatever they are."""
+        whole = np.floor(totals)
+        if np.array_equal(whole, totals):
+            return np.asarray(whole, np.int64)
+        left = self._left.get(name, np.empty(0))
+        left = np.concatenate([left, np.zeros(len(self._meanings.edges) - len(left))])
+        parts = totals - whole
+        first = np.searchsorted(edge, edge)
+        running = np.cumsum(parts)
+        running -= (running - parts)[first] - left[edge]
+        rounded = np.floor(running + 0.5)
+        before = np.where(np.arange(len(edge)) == first, np.floor(left[edge] + 0.5), np.roll(rounded, 1))
+        last = np.flatnonzero(np.append(edge[1:] != edge[:-1], True))
+        left[edge[last]] = running[last] - rounded[last]
+        self._left[name] = left
+        return np.asarray(whole + rounded - before, np.int64)
+
+    def _resolved(self, records: Records) -> Ends:
+        codes, which = np.unique(records.edge, return_inverse=True)
+        last_ms = int(records.end_ms.max(initial=1)) - 1
+        resolver = Resolver(self._identities(), self._aliases, self._meanings.providers, last_ms)
+        edges = [self._meanings.edges[code] for code in codes.tolist()]
+        times = records.end_ms - 1
+        sources = resolver.resolve([edge.source for edge in edges], which, times)
+        targets = resolver.resolve([edge.target for edge in edges], which, times)
+        return Ends(edges, which, resolver.services, sources, targets)
+
+    def _kept(self, records: Records, ends: Ends, given: Increases) -> np.ndarray:
+        """Return which records are told, bool[R]: not those of unknown callers that others have named."""
+        protocols: dict[str, int] = {}
+        protocol = np.array([protocols.setdefault(edge.protocol, len(protocols)) for edge in ends.edges])[ends.which]
+        one_ended = np.array([edge.one_ended for edge in ends.edges], np.bool_)[ends.which]
+        known = np.array([service.kind != UNKNOWN for service in ends.services], np.bool_)[ends.sources]
+        pairs, pair = np.unique(ends.targets * len(protocols) + protocol, return_inverse=True)
+        words = list(protocols)
+        keys = [(ends.services[at // len(words)].id, words[at % len(words)]) for at in pairs.tolist()]
+        last = np.array([self._named.get(key, -NAMED_FOR_MS) for key in keys], np.int64)
+        naming = ~one_ended & known & (records.counts["calls"] > 0)
+        np.maximum.at(last, pair[naming], records.end_ms[naming])
+        self._named.update((key, at) for key, at in zip(keys, last.tolist(), strict=True) if at > 0)
+        kept: np.ndarray = ~one_ended | (last[pair] < records.begin_ms - NAMED_FOR_MS)
+        dropped = np.isin(self._meanings.edge[given.series], np.setdiff1d(records.edge[~kept], records.edge[kept]))
+        self.skipped["callers_are_named"] += int(dropped.sum())
+        self.used += len(given) - int(dropped.sum())
+        return kept
+
+
+def _distinct(edge: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the distinct (edge, end, begin), in order, as three columns, and which one each row is."""
+    ends, nth_end = np.unique(end, return_inverse=True)
+    begins, nth_begin = np.unique(begin, return_inverse=True)
+    times, time = distinct_codes(nth_end * len(begins) + nth_begin)
+    keys, record = distinct_codes(edge.astype(np.int64) * len(times) + time)
+    edges, at = np.divmod(keys, len(times))
+    return edges, ends[times[at] // len(begins)], begins[times[at] % len(begins)], record
+
+
+def _tables(records: Records, ends: Ends) -> Iterator[pa.Table]:
+    """Spread records over buckets of time, in tables of a bounded size."""
+    shares = np.cumsum((records.end_ms - records.begin_ms) // BUCKET_MS + 2)
+    part = shares // MOST_SHARES
+    for number in np.unique(part).tolist():
+        yield _table(records.take(part == number), ends.take(part == number))
+
+
+def _table(records: Records, ends: Ends) -> pa.Table:
+    over = spread(records.begin_ms, records.end_ms - records.begin_ms)
+    measures = _measures(records, over)
+    latency = spread_histograms(records.latency, over, len(records.edge))
+    rows = np.flatnonzero(
+        np.any([column != 0 for column in measures.values()], axis=0) | (np.diff(latency.offsets.to_numpy()) > 0)
+    )
+    record = over.record[rows]
+    edge, source, target = ends.which[record], ends.sources[record], ends.targets[record]
+    ids, kinds = [service.id for service in ends.services], [service.kind for service in ends.services]
+    return observation_table(
+        {
+            "time": over.bucket[rows],
+            "first_at": over.first_at[rows],
+            "last_at": over.last_at[rows],
+            "layer": "ipc",
+            "source": _texts(ids, source),
+            "target": _texts(ids, target),
+            "source_kind": _texts(kinds, source),
+            "target_kind": _texts(kinds, target),
+            "protocol": _texts([one.protocol for one in ends.edges], edge),
+            "reporter": np.array([one.reporter for one in ends.edges], np.uint8)[edge],
+            **{name: column[rows] for name, column in measures.items()},
+            "latency": latency.take(pa.array(rows)),
+            "source_attributes": _attributes([one.source for one in ends.edges], edge),
+            "target_attributes": _attributes([one.target for one in ends.edges], edge),
+        }
+    )
+
+
+def _measures(records: Records, over: Spread) -> dict[str, np.ndarray]:
+    measures = {name: over.share(column) for name, column in records.counts.items()}
+    # Errors are spread first and the other calls beside them: no bucket has more errors than calls.
+    calls, errors = records.counts["calls"], records.counts["errors"]
+    apart = measures["errors"] + over.share(np.maximum(calls - errors, 0))
+    measures["calls"] = np.where((calls >= errors)[over.record], apart, measures["calls"])
+    return measures
+
+
+def _joined(entries: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Histograms:
+    """Join entries of histograms, in the order of their records."""
+    if not entries:
+        return Histograms(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64))
+    record, bucket, count = (np.concatenate(columns) for columns in zip(*entries, strict=True))
+    order = np.argsort(record, kind="stable")
+    return Histograms(record[order], bucket[order], count[order])
+
+
+def _texts(values: list[str], codes: np.ndarray) -> pa.DictionaryArray:
+    """Return texts by code; a value may stand twice in the list."""
+    distinct: dict[str, int] = {}
+    place = np.array([distinct.setdefault(value, len(distinct)) for value in values], np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(place[codes]), pa.array(list(distinct), pa.string()))
+
+
+def _attributes(ends: list[End], rows: np.ndarray) -> pa.Array:
+    """Return the attributes of the ends at rows, map<text, text>."""
+    kind = pa.map_(pa.string(), pa.string())
+    return pa.array([end.attributes for end in ends], kind).take(pa.array(rows))

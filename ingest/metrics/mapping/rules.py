@@ -1,0 +1,182 @@
+"""Mappings of the configuration and of the presets, ready to be asked by the name of a metric.
+
+Invariant: for each series at most one mapping and family decides: the first, in the order of configuration before
+presets, whose conditions hold. Which metrics are wanted depends on names alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from chronotope.ingest.metrics.mapping.ends import EndRule
+from chronotope.ingest.metrics.mapping.templates import Condition, Labels, Template, all_hold, any_holds, conditions
+from chronotope.schema.config_metrics import FamilyEntry, MappingEntry, MetricsSection, ReporterEntry, parse_preset
+from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, REPORTER_UNSAID
+
+UNIT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_REPORTERS = {"": REPORTER_UNSAID, "source": REPORTER_SOURCE, "target": REPORTER_TARGET}
+
+
+class Adds(IntFlag):
+    """What the increases of a series are added to."""
+
+    CALLS = 1
+    ERRORS = 2
+    CONNECTIONS = 4
+    FAILED_CONNECTIONS = 8
+    BYTES_SENT = 16
+    BYTES_RECEIVED = 32
+    RETRANSMITS = 64
+    LATENCY_SUM = 128
+    LATENCY_COUNT = 256
+    LATENCY_BUCKET = 512
+
+
+_PLAIN = {
+    "calls": Adds.CALLS,
+    "errors": Adds.ERRORS,
+    "connections": Adds.CONNECTIONS,
+    "failed_connections": Adds.FAILED_CONNECTIONS,
+    "bytes_sent": Adds.BYTES_SENT,
+    "bytes_received": Adds.BYTES_RECEIVED,
+    "retransmits": Adds.RETRANSMITS,
+}
+_HISTOGRAM = {"_bucket": Adds.LATENCY_BUCKET, "_sum": Adds.LATENCY_SUM, "_count": Adds.LATENCY_COUNT}
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Which end counted, by a label or always."""
+
+    entry: ReporterEntry
+    source: Condition
+    target: Condition
+
+    @classmethod
+    def of(cls, entry: ReporterEntry) -> Reporter:
+        """Return the rule of a configuration's entry."""
+        source, target = (Condition(entry.label, tuple(map(re.compile, p))) for p in (entry.source, entry.target))
+        return cls(entry, source, target)
+
+    def code(self, labels: Labels) -> int:
+        """Return the reporter's code in observations."""
+        if self.entry.always or not self.entry.label:
+            return _REPORTERS[self.entry.always]
+        if self.source.holds(labels):
+            return REPORTER_SOURCE
+        return REPORTER_TARGET if self.target.holds(labels) else REPORTER_UNSAID
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A mapping, compiled."""
+
+    entry: MappingEntry
+    preset: str
+    source: EndRule
+    target: EndRule
+    protocol: tuple[Template, ...]
+    reporter: Reporter
+    where: tuple[Condition, ...]
+    extract: tuple[tuple[str, re.Pattern[str]], ...]
+    nothing: frozenset[str]
+
+    @classmethod
+    def of(cls, entry: MappingEntry, preset: str = "") -> Rule:
+        """Return the rule of a configuration's entry."""
+        return cls(
+            entry,
+            preset,
+            EndRule.of(entry.source),
+            EndRule.of(entry.target),
+            tuple(map(Template.parse, entry.protocol)),
+            Reporter.of(entry.reporter),
+            conditions(entry.where),
+            tuple((part.label, re.compile(part.pattern)) for part in entry.extract),
+            frozenset(value.lower() for value in entry.unknown_values),
+        )
+
+    @property
+    def one_ended(self) -> bool:
+        """Whether its labels can never say who calls."""
+        return self.entry.source.says_nothing
+
+    def extracted(self, labels: Labels) -> Labels:
+        """Return the labels with those that are parts of others; what is there already stays."""
+        if not self.extract:
+            return labels
+        more = dict(labels)
+        for label, pattern in self.extract:
+            if match := pattern.fullmatch(labels.get(label, "")):
+                for name, value in match.groupdict().items():
+                    more.setdefault(name, value or "")
+        return more
+
+
+class Use(NamedTuple):
+    """A way to use the series of one name."""
+
+    rule: Rule
+    family: FamilyEntry
+    adds: Adds
+    where: tuple[Condition, ...]
+    errors: tuple[Condition, ...]
+
+    def applies(self, labels: Labels) -> bool:
+        """Whether the conditions of the mapping and of the family hold."""
+        return all_hold(self.rule.where, labels) and all_hold(self.where, labels)
+
+    def added(self, labels: Labels) -> Adds:
+        """Return what a series of these labels is added to."""
+        return self.adds | Adds.ERRORS if Adds.CALLS in self.adds and any_holds(self.errors, labels) else self.adds
+
+
+class Rules:
+    """All mappings in use, by the names of series."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.uses: dict[str, list[Use]] = {}
+        for rule in rules:
+            for family, entry in rule.entry.families.items():
+                for name, adds in _series(family, entry):
+                    use = Use(rule, entry, adds, conditions(entry.where), conditions(entry.errors))
+                    self.uses.setdefault(name, []).append(use)
+
+    def wanted(self, name: str) -> bool:
+        """Whether some mapping uses series of a name."""
+        return name in self.uses
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all series that some mapping uses, sorted."""
+        return sorted(self.uses)
+
+
+def rules_of(section: MetricsSection) -> Rules:
+    """Return the mappings that a configuration wants: its own, then its presets, in its order."""
+    own = [Rule.of(entry) for entry in section.mappings]
+    return Rules([*own, *(rule for preset in section.presets for rule in preset_rules(preset))])
+
+
+@cache
+def preset_rules(preset: str) -> tuple[Rule, ...]:
+    """Return the mappings of a preset."""
+    file = resources.files("chronotope.ingest.metrics") / "presets" / f"{preset}.yaml"
+    entries = parse_preset(file.read_text("utf-8"), f"presets/{preset}.yaml")
+    return tuple(Rule.of(entry, preset) for entry in entries)
+
+
+def _series(family: str, entry: FamilyEntry) -> Iterable[tuple[str, Adds]]:
+    """Return the names of a family's series, and what each is added to."""
+    if entry.measure not in ("latency", "calls_and_latency"):
+        return [(family, _PLAIN[entry.measure])]
+    roles: Mapping[str, Adds] = _HISTOGRAM
+    if entry.measure == "calls_and_latency":
+        roles = {**_HISTOGRAM, "_count": Adds.LATENCY_COUNT | Adds.CALLS}
+    return [(family + suffix, adds) for suffix, adds in roles.items()]
