@@ -8,6 +8,7 @@ from __future__ import annotations
 import http
 import logging
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 from flask import Flask, Response, request
@@ -74,7 +75,7 @@ def problem_of(error: ChronotopeError) -> tuple[int, str]:
 def problem_response(status: int, name: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Make the answer that refuses the current request."""
     title = http.HTTPStatus(status).phrase
-    problem = Problem(TYPE_PREFIX + name, title, status, detail, request.path)
+    problem = Problem(TYPE_PREFIX + name, title, status, detail, quote(request.path))
     response = Response(msgspec.json.encode(problem), status, mimetype=MEDIA_TYPE)
     response.headers.update(dict(headers or {}))
     if status in (429, 503):

@@ -1,5 +1,7 @@
 """The records of an answer, as they are encoded.
 
+None refers back to what holds it, so the garbage collector need not look at them: 10,000 edges are 40,000 records.
+
 Invariant: a field that is absent is not encoded; a number that cannot be computed is null, never 0 or NaN.
 """
 
@@ -37,7 +39,7 @@ class RoundTrip(Struct, gc=False):
     mean: float | None
 
 
-class Calls(Struct):
+class Calls(Struct, gc=False):
     """What traces or client/server metrics say of an edge. `latency_at`: which end measured it."""
 
     calls: int
@@ -51,7 +53,7 @@ class Calls(Struct):
     bytes_received: int | UnsetType = UNSET
 
 
-class Flows(Struct):
+class Flows(Struct, gc=False):
     """What the network says of an edge; bytes as the source sees them."""
 
     connections: int
@@ -62,7 +64,7 @@ class Flows(Struct):
     rtt_ms: RoundTrip
 
 
-class Evidence(Struct):
+class Evidence(Struct, gc=False):
     """An edge's measures by layer; layers are never added together."""
 
     network: Flows | UnsetType = UNSET
@@ -70,7 +72,7 @@ class Evidence(Struct):
     trace: Calls | UnsetType = UNSET
 
 
-class Edge(Struct):
+class Edge(Struct, gc=False):
     """A directed dependency: caller → callee over a protocol."""
 
     id: str
@@ -102,7 +104,7 @@ class FlowTotals(Struct, gc=False):
     bytes_received: int
 
 
-class NodeTotals(Struct):
+class NodeTotals(Struct, gc=False):
     """One side of a node by layer."""
 
     network: FlowTotals | UnsetType = UNSET
@@ -110,7 +112,7 @@ class NodeTotals(Struct):
     trace: CallTotals | UnsetType = UNSET
 
 
-class Node(Struct):
+class Node(Struct, gc=False):
     """A service, or with `group_by` all with one value (`members` of them; `internal` is between those).
 
     Inbound and outbound are the node's own, over all its edges in the window, however the picture is cropped.
@@ -135,7 +137,7 @@ class Totals(Struct, gc=False):
     edges: int
 
 
-class Graph(Struct):
+class Graph(Struct, gc=False):
     """The topology of a window. Nodes by id; edges by source, target, protocol."""
 
     window: Window

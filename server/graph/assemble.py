@@ -40,6 +40,7 @@ from chronotope.server.graph.question import Question
 
 _FLOW_TOTALS = ("connections", "failed_connections", "bytes_sent", "bytes_received")
 _CALL_TOTALS = ("calls", "errors")
+_NO_VIA: list[str] = []
 # The layers of an edge as a list, by the bits of LAYERS: 10,000 edges share eight lists.
 _LAYER_LISTS: list[list[Any]] = [
     [layer for bit, layer in enumerate(LAYERS) if bits >> bit & 1] for bits in range(1 << len(LAYERS))
@@ -97,7 +98,7 @@ def window_of_steps(start_s: int, end_s: int, resolution_s: int) -> Window:
 def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge]:
     """Return the records of E edges, in order."""
     names, protocols = columns.names, columns.protocols
-    via: list[list[str]] = [[] for _ in range(len(columns))]
+    via: list[list[str]] = [_NO_VIA] * len(columns)
     for at, route in columns.via.items():
         via[at] = route
     return list(
