@@ -7,7 +7,7 @@ from importlib.resources import files
 from flask import Blueprint, Response
 
 # The page loads its own files only; a name in the data can never become a script.
-_POLICY = "default-src 'self'; base-uri 'none'; frame-ancestors 'self'; form-action 'self'"
+_POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'; form-action 'self'"
 
 
 def page_routes() -> Blueprint:
