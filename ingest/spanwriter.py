@@ -10,15 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.spans.attributes import write_attributes
-from chronotope.ingest.spans.columns import Node, SpanBatch, Vocabulary
+from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
 from chronotope.ingest.spans.intake import Intake, insist
+from chronotope.ingest.spans.observe import observations_of
 from chronotope.ingest.spans.pairer import Outcome, Pairer
+from chronotope.ingest.spans.pairing import Rules, calls_of
 from chronotope.ingest.spans.peers import resolve_peers
 from chronotope.ingest.spans.sharedpairer import SharedPairer
+from chronotope.ingest.spans.spanindex import SEED, first_seen
 from chronotope.schema.config import Config
 from chronotope.schema.store import Store
 
@@ -101,3 +106,13 @@ def open_intake(
     metrics.waiting.set_function(lambda: pairer.waiting)
     metrics.remembered.set_function(lambda: pairer.remembered)
     return intake, stopping
+
+
+def warm_up(decoder: OtlpDecoder) -> None:
+    """Compile, or load, what the first spans would have to wait for: some seconds on a machine's first start."""
+    vocabulary = Vocabulary()
+    row = np.zeros(1, SPAN)
+    row["service"], row["peer"] = vocabulary.service("service"), -1
+    calls = calls_of(row[first_seen(row[:0], row, SEED)], Rules(vocabulary)).calls
+    observations_of(calls, calls, vocabulary)
+    decoder.decode(b"")

@@ -42,7 +42,6 @@ class OtlpDecoder:
         self._services: dict[int, int] = {}  # hash of a resource → node code
         self._meanings: dict[int, tuple[int, int, int]] = {}  # signature → hint code, protocol code, kind
         self._known: set[str] = set()  # services whose attributes were told
-        self.decode(b"")
 
     def decode(self, body: bytes) -> SpanBatch:
         """Return the spans of one ExportTraceServiceRequest in protobuf.

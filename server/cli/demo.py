@@ -70,6 +70,7 @@ def demo(url: str, listen: str, history: str, seconds: float | None) -> None:
     try:
         traffic = Traffic(server, history_s)
         traffic.write_history(console)
+        server.warm_up()
         _say(console, base, server, traffic)
         traffic.run(stopping, seconds)
         console.print("\nstopping …")
@@ -92,14 +93,14 @@ class Traffic:
         self.newcomer_s = self.begun_s - history_s / 3
 
     def write_history(self, console: Console) -> None:
-        """Put the past into the store, oldest first."""
+        """Put the past into the store, newest first: the present is what one looks at first."""
         if not self.history_s:
             return
         rate = min(_LIVE_TRACES_PER_S, _HISTORY_TRACES / self.history_s)
         steps = max(1, round(self.history_s * rate / 1000))
         edges = np.linspace(self.begun_s - self.history_s, self.begun_s, steps + 1)
         with console.status(f"writing {self.history_s / 3600:g} h of history …"):
-            for begin, end in pairwise(edges.tolist()):
+            for begin, end in reversed([*pairwise(edges.tolist())]):
                 self._put(begin, end, rate)
 
     def run(self, stopping: threading.Event, seconds: float | None) -> None:

@@ -21,7 +21,7 @@ from chronotope.ingest.records.identities import identities_blueprint
 from chronotope.ingest.records.observations import observations_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.ingest.spans.intake import Intake
-from chronotope.ingest.spanwriter import known_identities, open_intake
+from chronotope.ingest.spanwriter import known_identities, open_intake, warm_up
 from chronotope.schema.config import Config
 from chronotope.schema.migrate import migrate
 from chronotope.schema.retention import apply_retention
@@ -61,6 +61,10 @@ class Server:
         self.threads.append(thread)
         if self.otlp_grpc is not None:
             self.otlp_grpc.start()
+
+    def warm_up(self) -> None:
+        """Compile in the background what the first spans need; those that come before it is done wait for it."""
+        threading.Thread(target=warm_up, args=(self.decoder,), name="warm-up", daemon=True).start()
 
     def stop(self) -> None:
         """Refuse new spans, write what was accepted, answer what was asked, close the store."""

@@ -78,6 +78,7 @@ def run(store: Store, config: Config, sockets: list[socket.socket], grpc_at: tup
         store.close()
         raise
     server.start()
+    server.warm_up()
     click.echo(f"chronotope answers on http://{bound(sockets[0])}/", err=True)
     if len(sockets) > 1:
         click.echo(f"OTLP/HTTP on {bound(sockets[1])}", err=True)
