@@ -14,8 +14,8 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
-from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
 from chronotope.ingest.spans.intake import Intake, insist
 from chronotope.ingest.spans.observe import observations_of

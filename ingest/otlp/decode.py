@@ -41,7 +41,6 @@ class OtlpDecoder:
         self._seed = np.uint64(secrets.randbits(64))
         self._services: dict[int, int] = {}  # hash of a resource → node code
         self._meanings: dict[int, tuple[int, int, int]] = {}  # signature → hint code, protocol code, kind
-        self._known: set[str] = set()  # services whose attributes were told
 
     def decode(self, body: bytes) -> SpanBatch:
         """Return the spans of one ExportTraceServiceRequest in protobuf.
@@ -87,7 +86,7 @@ class OtlpDecoder:
         return batch
 
     def _name_services(self, joined: bytes, places: np.ndarray, details: np.ndarray, batch: SpanBatch) -> None:
-        """Fill the column `service`, and gather the attributes of services seen for the first time."""
+        """Fill the column `service`, and gather the attributes of resources seen for the first time."""
         codes = np.empty(len(places), np.int32)
         for index, (key, start, end) in enumerate(places.tolist()):
             code = self._services.get(key)
@@ -102,11 +101,9 @@ class OtlpDecoder:
         code = self._vocabulary.service(service)
         if len(self._services) >= MAX_CACHED:
             self._services.clear()
-            self._known.clear()
         self._services[key] = code
-        if service and service not in self._known:
-            self._known.add(service)
-            batch.attributes[service] = _texts(attributes)
+        if service:
+            batch.attributes.setdefault(service, {}).update(_texts(attributes))
         return code
 
     def _name_peers(self, joined: bytes, signatures: np.ndarray, details: np.ndarray, rows: np.ndarray) -> None:

@@ -118,8 +118,8 @@ class SpanBatch:
     """N spans and what was learnt with them.
 
     `rows` is SPAN[N] with hint codes in `peer`. `skipped` counts input that made no row, by reason
-    (`no_service`, `bad_id`, `time_out_of_range`, `no_peer`, …). `attributes` holds resource attributes of services
-    seen for the first time by this decoder: service id → {key: value}.
+    (`no_service`, `bad_id`, `time_out_of_range`, `no_peer`, …). `attributes` holds the attributes of
+    resources seen for the first time by this decoder: service id → {key: value}.
     """
 
     rows: np.ndarray
