@@ -114,6 +114,18 @@ class ChronotopeProcess:
         """POST one OTLP request; return the status."""
         return self.post("/v1/traces", body, "application/x-protobuf")[0]
 
+    def metric(self, name: str) -> float:
+        """A metric of the server's own, without labels."""
+        answer = self.ask("/metrics", None, {})
+        return next(float(line.split()[1]) for line in answer.body.decode().splitlines() if line.startswith(f"{name} "))
+
+    def wait_for_release(self) -> None:
+        """Wait until no half of a call waits for its answer any more."""
+        deadline = time.monotonic() + 30
+        while self.metric("chronotope_halves_waiting"):
+            assert time.monotonic() < deadline, "halves of calls still wait for their answer"
+            time.sleep(0.1)
+
     def post_identities(self, *records: Mapping[str, object]) -> None:
         """POST ownership ranges; all must be taken."""
         lines = "".join(f"{json.dumps(record)}\n" for record in records)
