@@ -32,7 +32,7 @@ from chronotope.ingest.metrics.pointscan import (
 )
 from chronotope.schema.errors import InvalidPayload
 
-_EMPTY = msgspec.Raw(b"[]")
+_EMPTY, _ABSENT = msgspec.Raw(b"[]"), msgspec.Raw(b"")
 
 
 class _Histogram(msgspec.Struct):
@@ -44,7 +44,7 @@ class _Histogram(msgspec.Struct):
 class _Series(msgspec.Struct):
     metric: dict[str, str] = {}
     values: msgspec.Raw = _EMPTY
-    value: msgspec.Raw | None = None
+    value: msgspec.Raw = _ABSENT
     histograms: list[tuple[float, _Histogram]] = []
     histogram: tuple[float, _Histogram] | None = None
 
@@ -107,7 +107,8 @@ def _samples(results: list[_Series], table: SeriesTable, more_labels: Mapping[st
 
 def _array_of(series: _Series) -> bytes:
     """Return the JSON of a series' points."""
-    return bytes(series.values) if series.value is None else b"[" + bytes(series.value) + b"]"
+    value = bytes(series.value)
+    return b"[" + value + b"]" if value else bytes(series.values)
 
 
 def _points(arrays: list[bytes], table: SeriesTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
