@@ -146,6 +146,7 @@ class PrometheusEntry(Section):
     url: Url = Field(description="its address")
     headers: dict[str, str] = Field(default_factory=dict, description="headers of each request (authorization, tenant)")
     labels: dict[str, str] = Field(default_factory=dict, description="labels that all its series get")
+    replica_label: str = Field(default="", description="label that alone tells apart servers that scrape the same")
 
 
 class TargetEntry(Section):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 import orjson
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from chronotope.ingest.spans.columns import SpanBatch
     from chronotope.ingest.spans.pairer import Outcome
 
-FORMATS = ("otlp", "jaeger", "zipkin", "spans")
+FORMATS = ("otlp", "jaeger", "zipkin", "spans", "openmetrics")
 
 
 @click.command("import")
@@ -51,15 +52,46 @@ def import_(
       chronotope import spans.parquet --input spans --store chdb:///var/lib/chronotope
       chronotope import traces/*.json.gz --input jaeger --store chdb:///tmp/topology
       zcat requests.jsonl.gz | chronotope import - --input otlp --store chdb:///tmp/topology
+      chronotope import metrics.om.gz --input openmetrics --config chronotope.yaml --store chdb:///tmp/topology
     """
     config = load_config(config_path) if config_path else Config()
     with Store.open(url) as store:
         migrate(store)
-        result = _import(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
+        load = import_metrics if form == "openmetrics" else _import
+        result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
-        _print(result)
+        _print(result, "samples" if form == "openmetrics" else "spans")
+
+
+def import_metrics(
+    store: Store, config: Config, paths: tuple[Path, ...], _: str, horizon_ns: int | None
+) -> dict[str, object]:
+    """Import files of metrics; return what was read, written and skipped."""
+    from chronotope.ingest.metrics.importing import MetricsImport
+    from chronotope.ingest.spanwriter import known_identities
+
+    loading = MetricsImport(config, known_identities(store, config).snapshot)
+    observations = 0
+    with _progress() as progress:
+        for path in paths:
+            task = progress.add_task(str(path.name), total=None)
+
+            def on_progress(done: int, size: int, task: object = task) -> None:
+                progress.update(task, completed=done, total=size or None)  # type: ignore[arg-type]
+
+            for table, token in loading.tables(path, on_progress):
+                _check_horizon(pc.min(table.column("time")).as_py() * 10**9, horizon_ns)
+                store.insert("observations", table, token)
+                observations += table.num_rows
+    reasons = dict(sorted(loading.pipeline.skipped.items()))
+    return {
+        "read": loading.samples,
+        "observations": observations,
+        "skipped": sum(reasons.values()),
+        "reasons": reasons,
+    }
 
 
 def _import(
@@ -115,14 +147,19 @@ def _horizon_ns(store: Store) -> int | None:
 
 def _checked(batches: Iterator[SpanBatch], horizon_ns: int | None) -> Iterator[SpanBatch]:
     for batch in batches:
-        if horizon_ns is not None and len(batch.rows) and int(batch.rows["start_ns"].min()) < horizon_ns:
-            oldest = format_time(int(batch.rows["start_ns"].min()) // 10**6)
-            raise Impossible(
-                f"the input reaches back to {oldest}, but this store keeps its finest level only since "
-                f"{format_time(horizon_ns // 10**6)}: raise `retention` in the server's configuration first, or import "
-                "with --beyond-retention to keep only the coarser levels of it"
-            )
+        if len(batch.rows):
+            _check_horizon(int(batch.rows["start_ns"].min()), horizon_ns)
         yield batch
+
+
+def _check_horizon(oldest_ns: int, horizon_ns: int | None) -> None:
+    """Refuse what the store would expire at once."""
+    if horizon_ns is not None and oldest_ns < horizon_ns:
+        raise Impossible(
+            f"the input reaches back to {format_time(oldest_ns // 10**6)}, but this store keeps its finest level only "
+            f"since {format_time(horizon_ns // 10**6)}: raise `retention` in the server's configuration first, or "
+            "import with --beyond-retention to keep only the coarser levels of it"
+        )
 
 
 def _progress() -> Progress:
@@ -131,9 +168,9 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
-def _print(result: dict[str, object]) -> None:
+def _print(result: dict[str, object], what: str) -> None:
     console = Console()
-    console.print(f"read {result['read']:,} spans, wrote {result['observations']:,} observations")
+    console.print(f"read {result['read']:,} {what}, wrote {result['observations']:,} observations")
     reasons = result["reasons"]
     if isinstance(reasons, dict) and reasons:
         for reason, count in reasons.items():
@@ -141,6 +178,13 @@ def _print(result: dict[str, object]) -> None:
 
 
 _WORDS = {
+    "not_used": "of metrics that say nothing of an edge",
+    "callers_are_named": "counted by servers too, whose callers are known",
+    "gap": "too long after the sample before it",
+    "duplicate_time": "at the same time as the sample before it",
+    "out_of_order": "earlier than the sample before it",
+    "not_a_count": "negative or infinite",
+    "no_timestamp": "lines without a timestamp",
     "duplicate": "known already (counted once)",
     "no_peer": "client spans that name nobody and that nobody answered",
     "no_service": "without service.name",

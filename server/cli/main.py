@@ -27,7 +27,8 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("demo", "demo", "Start everything with live example traffic."),
     "serve": Entry("serve", "serve", "Run the server: OTLP, API, page."),
-    "import": Entry("import_", "import_", "Load history from files of spans."),
+    "import": Entry("import_", "import_", "Load history from files of spans or metrics."),
+    "scrape": Entry("scrape", "scrape", "Read who called whom from Prometheus or endpoints."),
     "graph": Entry("reading", "graph", "The topology of any past moment."),
     "timeline": Entry("reading", "timeline", "How the topology changed over time."),
     "services": Entry("reading", "services", "Services of a window; or one, with callers and callees."),

@@ -15,6 +15,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from chronotope.ingest.metrics.collecting import MetricsCollector
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
 from chronotope.ingest.records.identities import identities_blueprint
@@ -51,6 +52,7 @@ class Server:
     web: WebServer
     otlp_grpc: Any = None
     grpc_address: Address | None = None
+    metrics: MetricsCollector | None = None
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -61,6 +63,8 @@ class Server:
         self.threads.append(thread)
         if self.otlp_grpc is not None:
             self.otlp_grpc.start()
+        if self.metrics is not None:
+            self.metrics.start()
 
     def warm_up(self) -> None:
         """Compile in the background what the first spans need; those that come before it is done wait for it."""
@@ -71,6 +75,8 @@ class Server:
         giving_up = threading.Timer(_GIVE_UP_S, self.give_up.set)
         giving_up.daemon = True
         giving_up.start()
+        if self.metrics is not None:
+            self.metrics.stop(_ANSWER_S)
         self.intake.stop()
         giving_up.cancel()
         no_more_calls = self.otlp_grpc.stop(grace=_ANSWER_S) if self.otlp_grpc is not None else None
@@ -111,6 +117,8 @@ def open_server(
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
     web = WebServer(app, sockets, limit + _SLACK_BYTES)
     server = Server(store, vocabulary, intake, decoder, give_up, web)
+    if config.metrics.prometheus or config.metrics.targets:
+        server.metrics = MetricsCollector(store, config, owners.snapshot, registry)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

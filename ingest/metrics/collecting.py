@@ -1,0 +1,233 @@
+"""Metrics as they are counted: endpoints that are scraped and Prometheus servers that are asked, round after round.
+
+Invariant: a source that fails delays nobody and loses nothing but its own time; its counters go on with its next
+answer. A round's observations are in the store before the next round begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import urllib3
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from chronotope.ingest.identity import Identities
+from chronotope.ingest.metrics.backfilling import Backfill, Backfilled
+from chronotope.ingest.metrics.columns import Samples, join_samples
+from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
+from chronotope.ingest.metrics.pipeline import MetricsPipeline
+from chronotope.ingest.metrics.prometheus_api import PrometheusSource
+from chronotope.ingest.metrics.prometheus_http import PrometheusHttp
+from chronotope.ingest.metrics.scrape import Scraper, Target
+from chronotope.schema.config import Config
+from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
+from chronotope.schema.errors import ChronotopeError, StoreError
+from chronotope.schema.store import Store
+
+logger = logging.getLogger(__name__)
+
+LAG_MS = 15_000  # a scrape's samples are in a Prometheus only when it is over
+CATCH_UP_MS = 3_600_000  # how far back a Prometheus is read after a pause
+_THREADS = 8
+
+
+class MetricsOfMetrics:
+    """What the collector says of itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lag = Gauge("chronotope_metrics_lag_seconds", "Age of what was read last.", ["source"], registry=registry)
+        self.reads = Counter("chronotope_metrics_reads", "Scrapes and queries.", ["source"], registry=registry)
+        self.failures = Counter(
+            "chronotope_metrics_read_failures", "Scrapes and queries that failed.", ["source"], registry=registry
+        )
+        self.samples = Counter("chronotope_metrics_samples", "Samples read.", registry=registry)
+        self.observations = Counter("chronotope_metrics_observations", "Observations written.", registry=registry)
+        self.series = Gauge(
+            "chronotope_metrics_series", "Series by use: `used`, or why not.", ["use"], registry=registry
+        )
+
+
+@dataclass(slots=True)
+class Asked:
+    """A Prometheus that is asked round after round."""
+
+    backfill: Backfill
+    since_ms: int = 0  # where this run began; 0: not yet
+    read_to_ms: int = 0
+    selectors: list[str] = field(default_factory=list)
+
+
+class MetricsCollector:
+    """Reads all sources of a configuration.
+
+    Args:
+        store: open and migrated.
+        config: `metrics:` names the sources.
+        identities: returns who owns which address.
+        registry: where its own metrics go.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        identities: Callable[[], Identities] = Identities,
+        registry: CollectorRegistry | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config.metrics
+        self.metrics = MetricsOfMetrics(registry or CollectorRegistry())
+        self.pipeline = MetricsPipeline(config, identities)
+        self._store = store
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        pool = urllib3.PoolManager(num_pools=max(len(self.config.targets), 1), maxsize=1)
+        self.scrapers = [
+            Scraper(
+                target_of(entry, self.config.interval, self.config.timeout),
+                self.pipeline.table,
+                pool,
+                wanted=self.pipeline.rules.wanted,
+                clock=clock,
+            )
+            for entry in self.config.targets
+        ]
+        self.pipeline.on_forget += [scraper.parser.forget for scraper in self.scrapers]
+        self._asked = [self._open(entry, config, identities) for entry in self.config.prometheus]
+
+    def start(self) -> None:
+        """Read in a thread of its own until `stop`."""
+        self._thread = threading.Thread(target=self.run, name="metrics", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End after the round under way."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def run(self, rounds: int | None = None) -> None:
+        """Read round after round, at fixed moments of the clock, until told to stop."""
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="scrape") as executor:
+            while not self._stopping.is_set() and rounds != 0:
+                try:
+                    self.round(executor)
+                except StoreError as error:
+                    logger.warning("observations of metrics could not be written", extra={"error": str(error)})
+                rounds = None if rounds is None else rounds - 1
+                interval = self.config.interval
+                if rounds != 0:
+                    self._stopping.wait(interval - self._clock() % interval)
+
+    def round(self, executor: ThreadPoolExecutor) -> int:
+        """Read every source once; return how many observations that made.
+
+        Raises:
+            StoreError: the store did not take them in spite of repetition.
+        """
+        written = self._scraped(executor)
+        for asked in self._asked:
+            written += self._ask(asked)
+        for use, count in self.pipeline.series().items():
+            self.metrics.series.labels(use).set(count)
+        return written
+
+    def _scraped(self, executor: ThreadPoolExecutor) -> int:
+        fetching = [(scraper, executor.submit(scraper.fetch)) for scraper in self.scrapers]
+        samples = join_samples([self._parsed(scraper, future) for scraper, future in fetching])
+        written = 0
+        for table in self.pipeline.accept(samples) if len(samples) else ():
+            self._insert("observations", table)
+            written += table.num_rows
+        self.metrics.samples.inc(len(samples))
+        self.metrics.observations.inc(written)
+        self.pipeline.tidy(round(self._clock() * 1000))
+        return written
+
+    def _parsed(self, scraper: Scraper, future: Future[tuple[int, bytes, bool, bool]]) -> Samples:
+        url = scraper.target.url
+        self.metrics.reads.labels(url).inc()
+        try:
+            time_ms, body, openmetrics, complete = future.result()
+            samples = scraper.parser.parse(body, time_ms, openmetrics=openmetrics, complete=complete)
+        except ChronotopeError as error:
+            self._failed(url, error)
+            return join_samples([])
+        self.metrics.lag.labels(url).set(self._clock() - time_ms / 1000)
+        return samples
+
+    def _ask(self, asked: Asked) -> int:
+        url = asked.backfill.source.http.url
+        now_ms = round(self._clock() * 1000)
+        end_ms = now_ms - LAG_MS
+        result = Backfilled()
+        self.metrics.reads.labels(url).inc()
+        try:
+            if not asked.since_ms:
+                self._begin(asked, end_ms)
+            elif end_ms > asked.read_to_ms:
+                asked.backfill.take(asked.selectors, (asked.read_to_ms, end_ms), result, noted_from=asked.since_ms)
+                asked.read_to_ms = end_ms
+        except ChronotopeError as error:
+            asked.since_ms = 0
+            self._failed(url, error)
+        self.metrics.lag.labels(url).set((now_ms - asked.read_to_ms) / 1000)
+        self.metrics.samples.inc(result.samples)
+        self.metrics.observations.inc(result.observations)
+        return result.observations
+
+    def _begin(self, asked: Asked, end_ms: int) -> None:
+        """Go on from where the last run ended, if that is not long ago."""
+        ended = max((end for _, end in asked.backfill.ledger.done() if end <= end_ms), default=0)
+        begin_ms = ended if ended >= end_ms - CATCH_UP_MS else end_ms
+        asked.selectors = asked.backfill.selectors(begin_ms - LONGEST_GAP_MS, end_ms + LAG_MS)
+        asked.backfill.prime(asked.selectors, begin_ms)
+        asked.since_ms = asked.read_to_ms = begin_ms
+
+    def _failed(self, url: str, error: ChronotopeError) -> None:
+        self.metrics.failures.labels(url).inc()
+        logger.warning("metrics could not be read", extra={"source": url, "error": str(error)})
+
+    def _insert(self, table: str, columns: pa.Table, token: str = "", attempts: int = 5) -> None:
+        for attempt in range(attempts):
+            try:
+                return self._store.insert(table, columns, token)
+            except StoreError:
+                if attempt == attempts - 1 or self._stopping.wait(2.0**attempt):
+                    raise
+
+    def _open(self, entry: PrometheusEntry, config: Config, identities: Callable[[], Identities]) -> Asked:
+        pipeline = MetricsPipeline(config, identities)
+        return Asked(open_backfill(self._store, entry, pipeline, self._insert))
+
+
+def open_backfill(
+    store: Store, entry: PrometheusEntry, pipeline: MetricsPipeline, insert: Callable[..., None] | None = None
+) -> Backfill:
+    """Return the reader of a configured Prometheus."""
+    source = open_source(entry, pipeline)
+    return Backfill(store, source, pipeline, replica_label=entry.replica_label, insert=insert)
+
+
+def open_source(entry: PrometheusEntry, pipeline: MetricsPipeline) -> PrometheusSource:
+    """Return a configured Prometheus, over the table of a pipeline."""
+    http = PrometheusHttp(entry.url, headers=entry.headers)
+    return PrometheusSource(http, pipeline.table, more_labels=entry.labels or None)
+
+
+def target_of(entry: TargetEntry, interval_s: float, timeout_s: float) -> Target:
+    """Return what is scraped, with the labels that say who it is: `instance` is its address, `job` its host."""
+    parts = urlsplit(entry.url)
+    labels = {"job": parts.hostname or "", "instance": parts.netloc.rpartition("@")[2], **entry.labels}
+    if entry.service:
+        labels |= {"service_name": entry.service, "service_namespace": entry.namespace}
+    return Target(url=entry.url, labels=labels, interval_s=interval_s, timeout_s=timeout_s)
