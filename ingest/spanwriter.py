@@ -6,18 +6,19 @@ import logging
 import socket
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
-from chronotope.ingest.spans.intake import Intake, insist
+from chronotope.ingest.spans.intake import Intake, PatientInsert
 from chronotope.ingest.spans.observe import observations_of
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.spans.pairing import Rules, calls_of
@@ -26,6 +27,8 @@ from chronotope.ingest.spans.sharedpairer import SharedPairer
 from chronotope.ingest.spans.spanindex import SEED, first_seen
 from chronotope.schema.config import Config
 from chronotope.schema.store import Store
+
+Insert = Callable[[str, pa.Table, str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class SpanMetrics:
         )
         self.observations = Counter("chronotope_observations", "Edge observations written.", registry=registry)
         self.queued = Gauge("chronotope_spans_queued", "Spans that wait for the writer.", registry=registry)
+        self.failing = Gauge("chronotope_store_failing", "1 while the store takes no inserts.", registry=registry)
         self.waiting = Gauge("chronotope_halves_waiting", "Lone halves that wait for their answer.", registry=registry)
         self.remembered = Gauge("chronotope_spans_remembered", "Spans held in memory for pairing.", registry=registry)
 
@@ -71,15 +75,13 @@ def known_identities(store: Store, config: Config) -> KnownIdentities:
     return KnownIdentities([*configured_claims(config.identities), *read_claims(store)])
 
 
-def open_pairer(
-    store: Store, config: Config, vocabulary: Vocabulary, stopping: threading.Event | None = None
-) -> Pairer:
-    """Return a pairer that has recovered what an earlier writer left. With `stopping` its inserts insist."""
+def open_pairer(store: Store, config: Config, vocabulary: Vocabulary, insert: Insert | None = None) -> Pairer:
+    """Return a pairer that has finished what an earlier writer left. Without `insert` it uses the store's own."""
     entry = config.trace.entry_node
     options: dict[str, Any] = {
         "answer_wait_s": float(config.trace.answer_wait),
         "entry_node": vocabulary.nodes.code(Node(entry, "external")) if entry != "none" else -1,
-        "insert": insist(store, stopping) if stopping else None,
+        "insert": insert,
     }
     if store.location.embedded:
         pairer = Pairer(store, vocabulary, **options)
@@ -95,13 +97,16 @@ def open_intake(
     """Return an intake that is ready to start, and the event that makes its inserts give up."""
     stopping = threading.Event()
     metrics = SpanMetrics(registry)
-    pairer = open_pairer(store, config, vocabulary, stopping)
+    insert = PatientInsert(store, stopping)
+    pairer = open_pairer(store, config, vocabulary, insert)
     intake = Intake(
         pairer,
         Resolver(vocabulary, owners, config.final_aliases),
         on_outcome=metrics.count,
         write_attributes=lambda batch: write_attributes(store, batch),
+        store_fails=lambda: insert.failing,
     )
+    metrics.failing.set_function(lambda: insert.failing)
     metrics.queued.set_function(lambda: intake.queued_spans)
     metrics.waiting.set_function(lambda: pairer.waiting)
     metrics.remembered.set_function(lambda: pairer.remembered)

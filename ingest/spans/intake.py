@@ -28,22 +28,32 @@ _MAX_GROUP_SPANS = 200_000
 _TICK_S = 0.5
 
 
-def insist(store: Store, stopping: threading.Event, retry_s: float = 0.5) -> Callable[[str, pa.Table, str], None]:
-    """Return an insert that repeats until the store takes it, and gives up only when the process stops.
+class PatientInsert:
+    """An insert that repeats until the store takes it, and gives up only when the process stops.
 
     A batch is half written when its second insert fails: nothing may come after it before it is whole.
     """
 
-    def insert(table: str, columns: pa.Table, token: str) -> None:
+    def __init__(self, store: Store, stopping: threading.Event, longest_wait_s: float = 10.0) -> None:
+        self._store = store
+        self._stopping = stopping
+        self._longest_wait_s = longest_wait_s
+        self.failing = False
+
+    def __call__(self, table: str, columns: pa.Table, token: str) -> None:
+        """Insert as `Store.insert` does; raise its error only when the process stops."""
+        wait_s = 0.25
         while True:
             try:
-                return store.insert(table, columns, token)
+                self._store.insert(table, columns, token)
+                self.failing = False
+                return
             except StoreError as error:
+                self.failing = True
                 logger.warning("insert failed, trying again", extra={"table": table, "error": str(error)})
-                if stopping.wait(retry_s):
+                if self._stopping.wait(wait_s):
                     raise
-
-    return insert
+                wait_s = min(wait_s * 2, self._longest_wait_s)
 
 
 class Intake:
@@ -59,6 +69,7 @@ class Intake:
         clock: Callable[[], float] = time.time,
         timeout_s: float = 30.0,
         max_queued_spans: int = MAX_QUEUED_SPANS,
+        store_fails: Callable[[], bool] = lambda: False,
     ) -> None:
         self._pairer = pairer
         self._resolve = resolve
@@ -67,6 +78,7 @@ class Intake:
         self._clock = clock
         self._timeout_s = timeout_s
         self._max_queued = max_queued_spans
+        self._store_fails = store_fails
         self._queue: deque[tuple[SpanBatch, Future[None]]] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -104,6 +116,8 @@ class Intake:
         with self._changed:
             if self._stopping:
                 raise Busy("the server is stopping; send this again later", 5)
+            if self._store_fails():  # at once: requests that wait for it would keep readers from their answers
+                raise Busy("the store does not take inserts now; send this again later", 5)
             if self._queued and self._queued + len(batch.rows) > self._max_queued:
                 raise Busy(f"{self._queued} spans are waiting for the store already; send this again later", 2)
             self._queue.append((batch, done))

@@ -235,7 +235,7 @@ def test_caches_stay_bounded(decoder: OtlpDecoder, vocabulary: Vocabulary, monke
     for n in range(50):
         batch = decoder.decode(request_of({"kind": CLIENT}, service=f"s{n}", attributes=({"peer.service": f"p{n}"},)))
         assert resolved(batch, vocabulary)[0].peer == PeerHint(service=f"p{n}")
-    assert max(len(decoder._meanings), len(decoder._services), len(decoder._known)) <= 8
+    assert max(len(decoder._meanings), len(decoder._services)) <= 8
 
 
 def test_sampling_weights_are_those_of_the_tracestate(decoder: OtlpDecoder) -> None:
