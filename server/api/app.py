@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response
 from prometheus_client import CollectorRegistry
 
 from chronotope.schema.store import Store
+from chronotope.server.api.findings import findings_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
@@ -47,7 +48,7 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    others = list(blueprints)
+    others = [findings_routes(store, settings), *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, others))

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Entry] = {
     "timeline": Entry("reading", "timeline", "How the topology changed over time."),
     "services": Entry("reading", "services", "Services of a window; or one, with callers and callees."),
     "edge": Entry("reading", "edge", "One edge's measures over time."),
+    "findings": Entry("findings", "findings", "What traces, metrics and flows disagree on."),
     "schema": Entry("schema", "schema", "Apply, show or check the store's migrations."),
 }
 

@@ -1,0 +1,38 @@
+"""`chronotope findings`: what the layers disagree on, as `/api/v1/findings` says it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from chronotope.server.api.findings import PATH, FindingsParameters, answer_findings
+from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.source import source_of
+
+
+@click.command()
+@reading_options(FindingsParameters)
+def findings(store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print the edges that traces, metrics or flows should have seen and did not, and why.
+
+    \b
+    Examples:
+      chronotope findings --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
+      chronotope findings --server http://127.0.0.1:8428 --window 1d
+    """
+    given = given_of(FindingsParameters, options)
+    body = source_of(store, server).read(PATH, FindingsParameters, given, answer_findings)
+    if form == "json":
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    answer = json.loads(body)
+    click.echo(f"{answer['window']['from']} to {answer['window']['to']}")
+    for finding in answer["findings"]:
+        edge = finding["edge"]
+        click.echo(f"{finding['type']}: {edge['source']} → {edge['target']} ({edge['protocol']})")
+        click.echo(f"  {finding['reason']}")
+    click.echo(f"{len(answer['findings'])} findings")
