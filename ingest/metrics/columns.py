@@ -33,7 +33,7 @@ class SeriesTable:
     def __init__(self, max_series: int = 1_000_000) -> None:
         self.max_series = max_series
         self.names: list[str] = []
-        self.labels: list[dict[str, str]] = []
+        self.labels: list[dict[str, str]] = []  # in the order of their keys
         self.types: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()  # reason → number of samples or lines
         self._codes: dict[bytes, int] = {}

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import SeriesTable, sorted_labels
+from chronotope.ingest.metrics.columns import SeriesTable
 
 PLAIN, BUCKET, COUNT, SUM, CREATED = range(5)
 _ROLES = {"_total": PLAIN, "_bucket": BUCKET, "_count": COUNT, "_sum": SUM, "_created": CREATED}
@@ -25,7 +25,8 @@ class Families:
 
     def clear(self) -> None:
         """Begin anew: needed after the table is compacted."""
-        self._groups: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int] = {}
+        self._keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for all series of the same label names
         self.group = np.empty(0, np.int32)
         self.role = np.empty(0, np.uint8)
         self.le = np.empty(0, np.float64)
@@ -55,7 +56,8 @@ class Families:
         if role == BUCKET:
             le = _bound(labels.get("le", ""))
             labels = {key: value for key, value in labels.items() if key != "le"}
-        key = (name[:cut], sorted_labels(labels))
+        names = tuple(labels)  # sorted, as the table keeps them
+        key = (name[:cut], self._keys.setdefault(names, names), tuple(labels.values()))
         return self._groups.setdefault(key, len(self._groups)), role, le
 
 

@@ -7,6 +7,9 @@ import gzip
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from chronotope.ingest.metrics.columns import Samples, SeriesTable, sorted_labels
 from chronotope.ingest.metrics.exposition import ExpositionParser, is_openmetrics
 from chronotope.schema.errors import InvalidPayload
+from tests.conftest import ROOT
 
 NOW_MS = 1_700_000_000_000
 
@@ -323,6 +327,22 @@ def test_no_bytes_whatever_crash_it_and_none_go_uncounted(data: st.DataObject) -
 def test_arbitrary_bytes_are_read_or_refused(body: bytes) -> None:
     with contextlib.suppress(InvalidPayload):
         read(body)
+
+
+def test_no_read_leaves_its_array_under_numbas_bounds_checks(tmp_path: Path) -> None:
+    """In compiled code an index outside an array would read foreign memory; here it would raise."""
+    environment = os.environ | {
+        "NUMBA_BOUNDSCHECK": "1",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / ".dev"), str(ROOT)]),
+    }
+    command = [sys.executable, "-m", "tests.ingest.metrics.fuzz", "4711", "6000"]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    read, refused = (int(number) for number in result.stdout.split())
+    assert min(read, refused) > 500
 
 
 def test_real_expositions_are_read_as_prometheus_client_does(shared_data: Path) -> None:
