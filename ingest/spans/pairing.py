@@ -170,10 +170,17 @@ def _roles(rows, parents, clients):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _duration(row):  # type: ignore[no-untyped-def]
+    """Nanoseconds; -1 when it is not known: decoders let a span without an end end at its start."""
+    took = row["end_ns"] - row["start_ns"]
+    return took if took > 0 else -1
+
+
+@njit(cache=True, nogil=True)
 def _put(out, at, row, source, target, via, protocol, view, reporter):  # type: ignore[no-untyped-def]
     call = out[at]
     call["time_ns"] = row["start_ns"]
-    call["latency_ns"] = row["end_ns"] - row["start_ns"]
+    call["latency_ns"] = _duration(row)
     call["source"] = source
     call["target"] = target
     call["via"] = via
@@ -204,8 +211,8 @@ def _put_pair(out, at, rows, i, parent, client, topics, ranks):  # type: ignore[
     end = _put(out, at, row, rows[parent]["service"], row["service"], via, protocol, view, REPORTER_TARGET)
     if client >= 0 and rows[client]["kind"] != UNSPECIFIED:
         out[at]["error"] |= rows[client]["flags"] & ERROR
-        if rows[client]["kind"] == CLIENT and via < 0:
-            out[at]["latency_ns"] = rows[client]["end_ns"] - rows[client]["start_ns"]
+        if rows[client]["kind"] == CLIENT and via < 0 and _duration(rows[client]) >= 0:
+            out[at]["latency_ns"] = _duration(rows[client])
             out[at]["reporter"] = REPORTER_SOURCE
     return end
 

@@ -201,3 +201,11 @@ def test_no_spans_give_no_calls():
     s = Scene()
     assert len(calls_of(client(s, "a", 1)[:0], s.rules).calls) == 0
     assert calls_of(np.empty(0, client(s, "a", 1).dtype), s.rules).no_peer == 0
+
+
+def test_a_span_without_an_end_says_nothing_of_latency():
+    s = Scene()
+    (call,) = s.calls(client(s, "a", 1, took_ms=0), s.span("b", 2, 1, took_ms=20))
+    assert (call["latency_ms"], call["reporter"]) == (20, REPORTER_TARGET)
+    (alone,) = calls_of(client(s, "a", 1, peer=DATABASE, took_ms=0), s.rules).calls
+    assert alone["latency_ns"] == -1
