@@ -47,7 +47,7 @@ def expected(scene, rows):
         said = (scene.vocabulary.protocols[call["protocol"]], int(call["view"]), int(call["reporter"]))
         key = (*ends, *said, int(call["time_ns"]) // 10**10 * 10)
         weight = int(call["weight"])
-        more = (weight, weight * int(call["error"]), weight * max(int(call["latency_ns"]), 0) // 1000)
+        more = (weight, weight * int(call["error"]), weight * (max(int(call["latency_ns"]), 0) // 1000))
         answer[key] = tuple(a + b for a, b in zip(answer.get(key, (0, 0, 0)), more, strict=True))
     return answer
 
