@@ -137,6 +137,19 @@ class NativeHistograms:
     upper: np.ndarray  # float64[K]
     bucket_count: np.ndarray  # float64[K]
 
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def take(self, chosen: np.ndarray) -> NativeHistograms:
+        """Return the histograms of row numbers int64[M]."""
+        sizes = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], sizes)
+        return NativeHistograms(
+            *(self.series[chosen], self.time_ms[chosen], self.count[chosen], self.sum[chosen], offsets),
+            *(self.lower[places], self.upper[places], self.bucket_count[places]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -151,8 +164,17 @@ class Samples:
         return len(self.series)
 
     def take(self, chosen: np.ndarray) -> Samples:
-        """Return the samples of a mask bool[N] or of row numbers; native histograms stay out."""
-        return Samples(self.series[chosen], self.time_ms[chosen], self.value[chosen])
+        """Return the samples of a mask bool[N] or of row numbers, and all native histograms."""
+        return Samples(self.series[chosen], self.time_ms[chosen], self.value[chosen], self.native)
+
+    def between(self, begin_ms: int, end_ms: int) -> Samples:
+        """Return the samples and histograms with begin_ms <= time < end_ms."""
+        inside, native = (self.time_ms >= begin_ms) & (self.time_ms < end_ms), self.native
+        if native is not None:
+            native = native.take(np.flatnonzero((native.time_ms >= begin_ms) & (native.time_ms < end_ms)))
+        if inside.all():
+            return Samples(self.series, self.time_ms, self.value, native)
+        return Samples(self.series[inside], self.time_ms[inside], self.value[inside], native)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +200,7 @@ def empty_samples() -> Samples:
 
 
 def join_samples(parts: Sequence[Samples]) -> Samples:
-    """Return all samples of the parts, in their order; native histograms stay out."""
+    """Return all samples and native histograms of the parts, in their order."""
     if not parts:
         return empty_samples()
     if len(parts) == 1:
@@ -187,4 +209,16 @@ def join_samples(parts: Sequence[Samples]) -> Samples:
         np.concatenate([part.series for part in parts]),
         np.concatenate([part.time_ms for part in parts]),
         np.concatenate([part.value for part in parts]),
+        _join_native([part.native for part in parts if part.native is not None]),
     )
+
+
+def _join_native(parts: Sequence[NativeHistograms]) -> NativeHistograms | None:
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("series", "time_ms", "count", "sum", "lower", "upper", "bucket_count")
+    }
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    return NativeHistograms(**joined, offsets=np.concatenate([[0], np.cumsum(sizes)]))

@@ -32,18 +32,21 @@ def histogram_buckets(les_ms: np.ndarray, counts: np.ndarray) -> tuple[np.ndarra
         (uint8[B], rising; int64[B] or [H, B]): buckets of `schema.latency` and the calls in each.
     """
     bounded = np.maximum(np.atleast_2d(np.asarray(counts, np.float64)), 0.0)
-    weights = _weights(les_ms)
-    cumulated = np.cumsum(bounded @ weights, axis=1)
-    # Rounding the running total rounds each count by less than one, and the sum not at all.
-    rounded = np.floor(cumulated + 0.5 + 1e-9)
-    whole = np.diff(rounded, axis=1, prepend=0.0).astype(np.int64)
+    whole = whole_counts(bounded @ _weights(les_ms))
     used = np.flatnonzero(whole.any(axis=0))
     chosen = whole[:, used]
     return used.astype(np.uint8), chosen[0] if np.ndim(counts) == 1 else chosen
 
 
+def whole_counts(parts: np.ndarray) -> np.ndarray:
+    """Return int64[H, 256]: counts rounded by rounding their running total, so that each sum stays what it is."""
+    rounded = np.floor(np.cumsum(parts, axis=1) + 0.5 + 1e-9)
+    whole: np.ndarray = np.diff(rounded, axis=1, prepend=0.0).astype(np.int64)
+    return whole
+
+
 def _weights(les_ms: np.ndarray) -> np.ndarray:
-    """Return float64[L, 256]: which part of each bucket of a metric falls to which of ours."""
+    """Return float64[L, 256]: which part of each bucket of a metric, up to its bound, falls to which of ours."""
     bounds = np.asarray(les_ms, np.float64)
     finite = np.isfinite(bounds) & (bounds > 0)
     # Where a bound is in the scale of our buckets: bucket b is (b - 1, b].
@@ -54,15 +57,23 @@ def _weights(les_ms: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(finite)[:1]
     below = np.concatenate([[0.0], scale[:-1]])
     below[first] = scale[first] + np.log(_FIRST) / _LOG_GROWTH
+    return spread_weights(np.minimum(below, scale), scale)
+
+
+def spread_weights(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return float64[L, 256]: which part of each interval falls to which of our buckets.
+
+    Args:
+        low, high: float64[L]: its ends, in the scale of which bucket b is (b - 1, b]: log(µs) / log(1.1).
+    """
     edges = np.arange(-1.0, BUCKETS)  # our bucket b is between edges b and b + 1
     edges[0], edges[-1] = -np.inf, np.inf
-    low, high = np.minimum(below, scale)[:, None], scale[:, None]
-    overlap = np.maximum(np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1]), 0.0)
+    overlap = np.maximum(np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1]), 0.0)
     total = overlap.sum(axis=1, keepdims=True)
     weights: np.ndarray = np.divide(overlap, total, out=np.zeros_like(overlap), where=total > 1e-9)
     # A bucket without width, and what is above the last bound, lies in the bucket of the bound.
     point = np.flatnonzero(total[:, 0] <= 1e-9)
-    weights[point, np.clip(np.ceil(scale[point] - 1e-9), 0, BUCKETS - 1).astype(np.int64)] = 1.0
+    weights[point, np.clip(np.ceil(high[point] - 1e-9), 0, BUCKETS - 1).astype(np.int64)] = 1.0
     return weights
 
 

@@ -99,8 +99,9 @@ class Counters:
         table: of the codes in the samples. Only counters belong in: not gauges.
         longest_gap_ms: samples further apart give nothing. Files and backfills that have a sample only every few
             minutes want more than the default of five minutes; the count is right however long it is.
-        since_ms: counters that began from then on count from 0 when first seen. Default: the earliest time in the
-            first samples, because what is older may have been counted by whoever watched before. 0 believes all.
+        since_ms: counters that began from then on count from 0 when first seen. A live collector says when it began
+            to watch, before any scrape. Default: the earliest time in the first samples, because what is older may
+            have been counted by whoever watched before. 0 believes all.
     """
 
     def __init__(

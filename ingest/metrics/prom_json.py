@@ -100,8 +100,7 @@ def _samples(results: list[_Series], table: SeriesTable, more_labels: Mapping[st
     series = np.repeat(codes, np.maximum(counts, 0))
     native = _native(results, codes, table)
     if (codes == REFUSED).any():
-        known = series != REFUSED
-        return Samples(series[known], times[known], values[known], native)
+        return Samples(series, times, values, native).take(series != REFUSED)
     return Samples(series, times, values, native)
 
 

@@ -155,8 +155,7 @@ class PrometheusSource:
             samples = parse_query_answer(body, self.table, more_labels=self._more_labels)
         except InvalidPayload as error:
             raise SourceError(f"{self.http.url}: {error}") from error
-        inside = (samples.time_ms >= begin_ms) & (samples.time_ms < end_ms)
-        return samples if inside.all() else samples.take(inside)
+        return samples.between(begin_ms, end_ms)
 
 
 class _Kind(msgspec.Struct):
