@@ -18,6 +18,7 @@ from chronotope.schema.errors import Busy, ChronotopeError
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time, parse_duration
 from chronotope.server.cli.listening import bind, bound, parse_address
+from chronotope.server.cli.logs import log_to_stderr
 from chronotope.server.cli.serve import DEFAULT_LISTEN, otlp_addresses
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 _LIVE_TRACES_PER_S = 10.0
 _HISTORY_TRACES = 6000
 _STEP_S = 1.0
+_USUAL_START_S = 6.0
 
 
 @click.command()
@@ -35,9 +37,13 @@ _STEP_S = 1.0
     "--store", "url", default="chdb://memory", show_default=True, help="Where to keep it: chdb:///path to keep it."
 )
 @click.option("--listen", default=DEFAULT_LISTEN, show_default=True, help="HOST:PORT of the page and the API.")
+@click.option("--otlp-http", default=None, help="HOST:PORT for OTLP over HTTP, or none.  [default: port 4318]")
+@click.option("--otlp-grpc", default=None, help="HOST:PORT for OTLP over gRPC, or none.  [default: port 4317]")
 @click.option("--history", default="1h", show_default=True, help="How much past to make up first: 30m, 6h, 7d, 0s.")
 @click.option("--seconds", type=float, default=None, help="Stop by itself after that long.")
-def demo(url: str, listen: str, history: str, seconds: float | None) -> None:
+def demo(
+    url: str, listen: str, otlp_http: str | None, otlp_grpc: str | None, history: str, seconds: float | None
+) -> None:
     """Start everything with live example traffic: ten services, real traces replayed as if now.
 
     \b
@@ -45,33 +51,40 @@ def demo(url: str, listen: str, history: str, seconds: float | None) -> None:
       chronotope demo
       chronotope demo --history 6h --store chdb:///tmp/chronotope-demo
     """
-    logging.basicConfig(level=logging.WARNING)
-    history_s = parse_duration(history) if history not in ("0", "0s") else 0
+    log_to_stderr(logging.WARNING)
+    history_s = parse_duration(history, name="--history") if history not in ("0", "0s") else 0
     address = parse_address(listen, "--listen")
     if address is None:
         raise click.UsageError("--listen cannot be none: nobody could look")
-    http, grpc_at = otlp_addresses(address.host, None, None)
-    sockets = [bind(address, "--listen", asked=True), bind(http, "--otlp-http", asked=False)]
+    http, grpc_at = otlp_addresses(address.host, otlp_http, otlp_grpc)
+    sockets = [bind(address, "--listen", asked=True), bind(http, "--otlp-http", asked=otlp_http is not None)]
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     console = Console()
     console.print("starting the embedded ClickHouse engine …")
+    compiling = threading.Timer(_USUAL_START_S, console.print, ["compiling, this first time only …"])
+    compiling.daemon = True
+    compiling.start()
     from chronotope.server.cli.running import open_server
 
     store = Store.open(url)
     try:
-        server = open_server(store, Config(), [s for s in sockets if s], (grpc_at, False) if grpc_at else None)
+        grpc_asked = (grpc_at, otlp_grpc is not None) if grpc_at else None
+        server = open_server(store, Config(), [s for s in sockets if s], grpc_asked)
     except ChronotopeError:
         store.close()
         raise
+    finally:
+        compiling.cancel()
     server.start()
     base = f"http://{bound(sockets[0])}" if sockets[0] else ""
     try:
         traffic = Traffic(server, history_s)
-        traffic.write_history(console)
+        traffic.write_history(console, stopping)
         server.warm_up()
-        _say(console, base, server, traffic)
+        if not stopping.is_set():
+            _say(console, base, server, traffic)
         traffic.run(stopping, seconds)
         console.print("\nstopping …")
     finally:
@@ -90,17 +103,22 @@ class Traffic:
         self._random = np.random.default_rng()
         self.begun_s = time.time()
         self.history_s = history_s
-        self.newcomer_s = self.begun_s - history_s / 3
+        until_s, deployed_s = _told_before(server.store)
+        self.history_from_s = max(self.begun_s - history_s, until_s)
+        self.newcomer_s = deployed_s or self.begun_s - history_s / 3
 
-    def write_history(self, console: Console) -> None:
+    def write_history(self, console: Console, stopping: threading.Event) -> None:
         """Put the past into the store, newest first: the present is what one looks at first."""
-        if not self.history_s:
+        length_s = self.begun_s - self.history_from_s
+        if length_s < _STEP_S:
             return
-        rate = min(_LIVE_TRACES_PER_S, _HISTORY_TRACES / self.history_s)
-        steps = max(1, round(self.history_s * rate / 1000))
-        edges = np.linspace(self.begun_s - self.history_s, self.begun_s, steps + 1)
-        with console.status(f"writing {self.history_s / 3600:g} h of history …"):
+        rate = min(_LIVE_TRACES_PER_S, _HISTORY_TRACES / length_s)
+        steps = max(1, round(length_s * rate / 1000))
+        edges = np.linspace(self.history_from_s, self.begun_s, steps + 1)
+        with console.status(f"writing {length_s / 3600:.2g} h of history …"):
             for begin, end in reversed([*pairwise(edges.tolist())]):
+                if stopping.is_set():
+                    return
                 self._put(begin, end, rate)
 
     def run(self, stopping: threading.Event, seconds: float | None) -> None:
@@ -108,10 +126,7 @@ class Traffic:
         done_s = self.begun_s
         while not stopping.wait(_STEP_S) and (seconds is None or time.time() - self.begun_s < seconds):
             now_s = time.time()
-            try:
-                self._put(done_s, now_s, _LIVE_TRACES_PER_S)
-            except Busy as error:
-                logger.warning("%s", error)
+            self._put(done_s, now_s, _LIVE_TRACES_PER_S)
             done_s = now_s
 
     def _put(self, begin_s: float, end_s: float, traces_per_s: float) -> None:
@@ -127,7 +142,23 @@ class Traffic:
             newcomer_from_s=self.newcomer_s,
             calls_each=max(1, round(_LIVE_TRACES_PER_S / traces_per_s)),
         )
-        self._server.intake.put(batch)
+        try:
+            self._server.intake.put(batch)
+        except Busy as error:  # a slow machine that still compiles; what was queued will be written
+            logger.warning("%s", error)
+
+
+def _told_before(store: Store) -> tuple[float, float]:
+    """Until when an earlier demo filled this store, and since when it had the newcomer; 0 when there was none."""
+    from chronotope.ingest.demo.replay import NEWCOMER
+
+    statement = (
+        "SELECT toUnixTimestamp64Milli(max(last_seen)), "
+        "toUnixTimestamp64Milli(minIf(first_seen, target = {newcomer:String})) "
+        "FROM edge_lifetimes WHERE layer = 'trace' AND source = {caller:String}"
+    )
+    row = store.rows(statement, {"newcomer": NEWCOMER, "caller": NEWCOMER.partition("/")[0] + "/frontend"})[0]
+    return max(row[0], 0) / 1000, max(row[1], 0) / 1000
 
 
 def _say(console: Console, base: str, server: Server, traffic: Traffic) -> None:

@@ -54,11 +54,16 @@ def bind(address: Address | None, option: str, *, asked: bool) -> socket.socket 
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=1024)
     except OSError as error:
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({_reason(error)})"
         if asked:
             raise PortTaken(f"{option} {address} {why}: choose another with {option} HOST:PORT") from error
         logger.warning("%s: %s %s; nothing listens there (change it with %s)", option, address, why, option)
         return None
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, without the address that Python adds: the message names it already."""
+    return (error.strerror or str(error)).partition(" (while ")[0]
 
 
 def bound(listening: socket.socket) -> Address:

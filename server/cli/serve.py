@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from chronotope.schema.config import Config, load_config
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.store import Store
 from chronotope.server.cli.listening import Address, bind, bound, parse_address
+from chronotope.server.cli.logs import log_to_stderr
 
 DEFAULT_LISTEN = "127.0.0.1:8428"
 
@@ -41,12 +41,7 @@ def serve(
       chronotope serve --store clickhouse://default@clickhouse:8123/chronotope --listen 0.0.0.0:8428
     Then send OTLP to ports 4317 (gRPC) or 4318 (HTTP) and open http://127.0.0.1:8428/
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("numba").setLevel(logging.WARNING)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     config = load_config(config_path) if config_path else Config()
     asked_for = parse_address(listen, "--listen")
     if asked_for is None:

@@ -29,7 +29,8 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         error = self.request.error
         name = error.reason.lower().replace(" ", "-")
-        problem = Problem(TYPE_PREFIX + name, error.reason, error.code, str(error.body), str(self.request.path or "/"))
+        path = getattr(self.request, "path", "") or "/"  # there is none when the first line was not understood
+        problem = Problem(TYPE_PREFIX + name, error.reason, error.code, str(error.body), path)
         body = msgspec.json.encode(problem)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", MEDIA_TYPE))
