@@ -12,7 +12,7 @@ ChronotopeError
 ├── TooLarge               a body or message over its limit (HTTP 413)
 ├── UnsupportedMedia       a content type or encoding nobody reads (HTTP 415)
 ├── Busy                   try again later (HTTP 503)
-├── SourceError            a source of ours, such as a Prometheus, that cannot be read (HTTP 503)
+├── SourceError            a source of ours, such as a Prometheus, that cannot be read (exit 1)
 └── StoreError             the store refused or cannot be reached (HTTP 503)
     ├── StoreInUse         another process has the embedded store open
     └── SchemaMismatch     migrations on disk and in the store disagree
