@@ -17,7 +17,7 @@ from chronotope.ingest.metrics.columns import Increases
 from chronotope.ingest.metrics.families import BUCKET, Families
 from chronotope.schema.latency import BUCKETS, GROWTH
 
-_LOG_GROWTH = np.log(GROWTH)
+LOG_GROWTH = np.log(GROWTH)
 _FIRST = 0.25  # the lower bound of the first bucket, as a part of its upper one
 
 
@@ -51,12 +51,12 @@ def _weights(les_ms: np.ndarray) -> np.ndarray:
     finite = np.isfinite(bounds) & (bounds > 0)
     # Where a bound is in the scale of our buckets: bucket b is (b - 1, b].
     scale = np.full(len(bounds), 0.0)
-    scale[finite] = np.log(bounds[finite] * 1000.0) / _LOG_GROWTH
+    scale[finite] = np.log(bounds[finite] * 1000.0) / LOG_GROWTH
     above = scale[finite][-1] if finite.any() else 0.0
     scale[np.isposinf(bounds)] = above
     first = np.flatnonzero(finite)[:1]
     below = np.concatenate([[0.0], scale[:-1]])
-    below[first] = scale[first] + np.log(_FIRST) / _LOG_GROWTH
+    below[first] = scale[first] + np.log(_FIRST) / LOG_GROWTH
     return spread_weights(np.minimum(below, scale), scale)
 
 

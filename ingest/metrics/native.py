@@ -12,9 +12,9 @@ from collections import Counter
 import numpy as np
 
 from chronotope.ingest.metrics.columns import Increases, NativeHistograms
-from chronotope.ingest.metrics.histograms import LatencyIncreases, spread_weights, whole_counts
+from chronotope.ingest.metrics.histograms import LOG_GROWTH, LatencyIncreases, spread_weights, whole_counts
 from chronotope.ingest.metrics.increases import LARGEST, LONGEST_GAP_MS
-from chronotope.schema.latency import BUCKETS, GROWTH
+from chronotope.schema.latency import BUCKETS
 
 
 class NativeCounters:
@@ -78,7 +78,7 @@ class NativeCounters:
     def _laid(self, native: NativeHistograms, row: int) -> np.ndarray:
         """Return float64[256]: the calls of a histogram by our buckets; those of no time at all are in the first."""
         part = slice(int(native.offsets[row]), int(native.offsets[row + 1]))
-        low, high = (np.log(np.clip(ends, 1e-12, 1e12) * self._unit_us) / np.log(GROWTH) for ends in _ends(native, part))
+        low, high = (np.log(np.clip(ends, 1e-12, 1e12) * self._unit_us) / LOG_GROWTH for ends in _ends(native, part))
         counts = native.bucket_count[part]
         laid: np.ndarray = np.where(np.isfinite(counts), np.maximum(counts, 0.0), 0.0) @ spread_weights(low, high)
         return laid

@@ -302,6 +302,27 @@ def test_lines_mean_what_prometheus_client_says(several: list[str]) -> None:
     assert not parser.skipped
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.from_regex(r"m_[a-z_]{1,8}", fullmatch=True), max_size=3, unique=True),
+    st.data(),
+)
+def test_openmetrics_means_what_prometheus_client_says(families: list[str], data: st.DataObject) -> None:
+    text = ""
+    for name in families:
+        text += f"# TYPE {name}x counter\n# HELP {name}x h\n"
+        for value in data.draw(st.lists(VALUES, max_size=3, unique=True)):
+            escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            time = data.draw(st.just("") | st.integers(0, 4_000_000_000_000).map(lambda ms: f" {ms / 1000!r}"))
+            exemplar = data.draw(st.sampled_from(["", ' # {trace_id="}# "} 1.5', " # {} 1 2.5"]))
+            count = data.draw(st.floats(0, 1e18).map(repr) | st.integers(0, 10**20).map(str))
+            text += f'{name}x_total{{l="{escaped}"}} {count}{time}{exemplar}\n'
+    text += "# EOF\n"
+    rows, parser = read(text, openmetrics=True)
+    assert comparable(rows) == comparable(oracle(text, openmetrics=True))
+    assert not parser.skipped
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_bytes_whatever_crash_it_and_none_go_uncounted(data: st.DataObject) -> None:
