@@ -28,7 +28,7 @@ class Backfilled:
     samples: int = 0
     observations: int = 0
     chunks: int = 0
-    chunks_known: int = 0  # that were in the store already
+    known_ms: int = 0  # how much of the time was in the store already
 
 
 class Backfill:
@@ -79,10 +79,9 @@ class Backfill:
             StoreError: the store refuses.
         """
         chunks = missing(begin_ms, end_ms, self.ledger.done(), chunk_ms)
-        asked = len(missing(begin_ms, end_ms, [], chunk_ms))
-        result = Backfilled(chunks_known=max(asked - len(chunks), 0))
-        selectors = self.selectors(begin_ms - LONGEST_GAP_MS, end_ms)
         known_ms = end_ms - begin_ms - sum(last - first for first, last in chunks)
+        result = Backfilled(known_ms=known_ms)
+        selectors = self.selectors(begin_ms - LONGEST_GAP_MS, end_ms)
         before: Span | None = None
         for chunk in chunks:
             if before is None or before[1] != chunk[0]:

@@ -121,7 +121,7 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
     if begin_ms >= end_ms:
         raise InvalidWindow("--from is not before --to")
     identities = known_identities(store, config).snapshot
-    result: dict[str, Any] = {"read": 0, "observations": 0, "chunks": 0, "chunks_known": 0, "reasons": {}}
+    result: dict[str, Any] = {"read": 0, "observations": 0, "chunks": 0, "known_seconds": 0.0, "reasons": {}}
     with _progress() as progress:
         for entry in config.metrics.prometheus:
             pipeline = MetricsPipeline(config, identities)
@@ -134,7 +134,7 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
             result["read"] += done.samples
             result["observations"] += done.observations
             result["chunks"] += done.chunks
-            result["chunks_known"] += done.chunks_known
+            result["known_seconds"] += done.known_ms / 1000
             for reason, count in pipeline.skipped.items():
                 result["reasons"][reason] = result["reasons"].get(reason, 0) + count
     if output == "json":
@@ -142,7 +142,7 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
         return
     console = Console()
     console.print(f"read {result['read']:,} samples, wrote {result['observations']:,} observations")
-    console.print(f"{result['chunks']} chunks were read, {result['chunks_known']} were in the store already")
+    console.print(f"{result['chunks']} chunks were read; {result['known_seconds']:,.0f} s were in the store already")
     for reason, count in sorted(result["reasons"].items()):
         console.print(f"  {count:>12,} {reason}")
 
