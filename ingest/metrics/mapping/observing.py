@@ -201,12 +201,18 @@ class Observer:
 
 def _distinct(edge: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the distinct (edge, end, begin), in order, as three columns, and which one each row is."""
-    ends, nth_end = np.unique(end, return_inverse=True)
-    begins, nth_begin = np.unique(begin, return_inverse=True)
+    ends, nth_end = _distinct_times(end)
+    begins, nth_begin = _distinct_times(begin)
     times, time = distinct_codes(nth_end * len(begins) + nth_begin)
     keys, record = distinct_codes(edge.astype(np.int64) * len(times) + time)
     edges, at = np.divmod(keys, len(times))
     return edges, ends[times[at] // len(begins)], begins[times[at] % len(begins)], record
+
+
+def _distinct_times(times_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first = times_ms.min()
+    found, which = distinct_codes(times_ms - first)
+    return found + first, which
 
 
 def _tables(records: Records, ends: Ends) -> Iterator[pa.Table]:
