@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -12,6 +13,8 @@ from chronotope.schema.errors import InvalidStoreUrl, StoreError, StoreInUse
 
 FORMS = "chdb:///path, chdb://memory or clickhouse://user:password@host:8123/database"
 _TRUE = {"1", "true", "yes", "on"}
+_SECRET = re.compile(r"(://[^/?#@:]*:)[^/?#]*@")  # up to the last @, as in urlsplit
+_SECONDS = ("connect_timeout", "send_receive_timeout")
 _OPTIONS = {"secure", "verify", "ca_cert", "cluster", "connect_timeout", "send_receive_timeout"}
 
 
@@ -38,7 +41,12 @@ class Location:
     @property
     def shown(self) -> str:
         """The address without its password, for messages."""
-        return self.url.replace(f":{self.password}@", ":***@") if self.password else self.url
+        return shown_url(self.url)
+
+
+def shown_url(url: str) -> str:
+    """Return an address, well-formed or not, without its password."""
+    return _SECRET.sub(r"\1***@", url)
 
 
 def parse_store_url(url: str) -> Location:
@@ -51,17 +59,21 @@ def parse_store_url(url: str) -> Location:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise InvalidStoreUrl(f"store {url!r}: {error}; use {FORMS}") from error
+        raise InvalidStoreUrl(f"store {shown_url(url)!r}: {error}; use {FORMS}") from error
     if parts.scheme == "chdb":
+        if parts.query or parts.fragment:
+            raise InvalidStoreUrl(f"store {url!r} has options, but an embedded store takes none; use chdb:///path")
         return _embedded(url, parts.netloc, unquote(parts.path))
     if parts.scheme not in ("clickhouse", "clickhouses") or not parts.hostname:
-        raise InvalidStoreUrl(f"store {url!r} is not a store address; use {FORMS}")
+        raise InvalidStoreUrl(f"store {shown_url(url)!r} is not a store address; use {FORMS}")
     options = dict(parse_qsl(parts.query))
     unknown = sorted(set(options) - _OPTIONS)
     if unknown:
-        raise InvalidStoreUrl(
-            f"store option {unknown[0]!r} is not known; accepted: {', '.join(sorted(_OPTIONS))}"
-        )
+        raise InvalidStoreUrl(f"store option {unknown[0]!r} is not known; accepted: {', '.join(sorted(_OPTIONS))}")
+    for name in _SECONDS:
+        value = options.get(name, "1")
+        if not (value.isascii() and value.isdecimal() and int(value)):
+            raise InvalidStoreUrl(f"store option {name} is {value!r}; write whole seconds, at least 1")
     secure = options.pop("secure", "").lower() in _TRUE or parts.scheme == "clickhouses"
     return Location(
         url,
@@ -83,6 +95,8 @@ def _embedded(url: str, netloc: str, path: str) -> Location:
         raise InvalidStoreUrl(
             f"store {url!r} names no absolute path; use chdb:///path (three slashes) or chdb://memory"
         )
+    if "?" in path or "\0" in path:  # the engine would read what follows `?` as options and use another folder
+        raise InvalidStoreUrl(f"store {url!r}: a path cannot hold `?` or NUL")
     return Location(url, path=str(Path(path)))
 
 

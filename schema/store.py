@@ -1,6 +1,6 @@
 """The store: one facade over clickhouse-connect for the embedded engine and for a server.
 
-Invariant: an insert that returned is durable, and one repeated with the same token counts once in every table behind it.
+Invariant: an insert that returned is durable; one repeated with the same token counts once in every table behind it.
 Each thread has a client of its own: calls on one embedded handle wait for each other.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import clickhouse_connect
 import pyarrow as pa
+from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from chronotope.schema.errors import StoreError
 from chronotope.schema.location import Location, check_path, parse_store_url
@@ -23,7 +25,9 @@ from chronotope.schema.location import Location, check_path, parse_store_url
 logger = logging.getLogger(__name__)
 
 _READ = {"output_format_arrow_low_cardinality_as_dictionary": 1, "output_format_arrow_string_as_string": 1}
+_UNKNOWN_DATABASE = 81
 _WRITE = {
+    "async_insert": 0,  # a newer server gathers inserts by default: one insert would no longer be one block
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "optimize_on_insert": 0,  # merges add up; sorting out doubles at insert costs a third of the throughput
     "max_partitions_per_insert_block": 0,  # an import may span decades
@@ -94,16 +98,15 @@ class Store:
         return rows
 
     def insert(self, table: str, columns: pa.Table, token: str = "") -> None:
-        """Insert columns as one block. With a token, repeating it inserts nothing twice.
+        """Insert columns as one block. With a token, repeating it inserts nothing twice; without, each call counts.
 
         Raises:
             StoreError: refused or not reachable; it is then not known whether the rows are in: repeat with the token.
         """
         if columns.num_rows == 0:
             return
-        settings: dict[str, Any] = dict(_WRITE)
-        if token:
-            settings["insert_deduplication_token"] = token
+        # Without any token the engine would take equal rows, inserted again on purpose, for a repetition and drop them.
+        settings: dict[str, Any] = {**_WRITE, "insert_deduplication_token": token or uuid.uuid4().hex}
         self._call("insert_arrow", table, columns.combine_chunks(), settings=settings)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -142,13 +145,21 @@ def connect(location: Location) -> Client:
         "send_receive_timeout": int(options.pop("send_receive_timeout", "300")),
         **options,
     }
+    try:
+        return clickhouse_connect.get_client(database=location.database, **common)
+    except DatabaseError as error:
+        if error.code != _UNKNOWN_DATABASE:
+            raise
+    on_cluster = f" ON CLUSTER {quote_identifier(location.cluster)}" if location.cluster else ""
+    with clickhouse_connect.get_client(**common) as client:
+        client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(location.database)}{on_cluster}")
     return clickhouse_connect.get_client(database=location.database, **common)
 
 
 def first_line(error: Exception) -> str:
     """The part of the engine's message that a person can use: no stack, no SQL."""
-    text = str(error).strip().split("\n")[0]
-    for mark in (" In scope ", ": While executing", ": (in query", "Stack trace", ". (in query"):
+    text = str(error).strip().split("\n")[0].split(", server response: ")[-1]
+    for mark in (" (for url ", " In scope ", ": While executing", ": (in query", "Stack trace", ". (in query"):
         text = text.split(mark)[0]
     return text[:500] or type(error).__name__
 

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP protocol in front of the embedded engine: a program for tests, `python clickhouse_http.py`.
+"""ClickHouse's HTTP protocol in front of the embedded engine: a program for tests, `python clickhouse_http.py FOLDER`.
 
 What it is: the same engine code as a ClickHouse server (chDB), in a process of its own, behind a small HTTP shim of
 ours. It exercises the HTTP transport of clickhouse-connect: URLs, forms, parameters, settings, compression, status
@@ -9,7 +9,8 @@ in the middle of one cannot happen here), no progress header, and inserted data 
 It accepts several statements in one request and URLs to 64 KiB only, where a server takes one and 1 MiB. A server's
 limit for form fields (`http_max_field_value_size`, 128 KiB) is kept.
 
-It prints its port on the first line and ends when its standard input ends, so that it never outlives its starter.
+The engine keeps its data in FOLDER, which the starter removes. The program prints its port on the first line, and ends
+when its standard input ends, so that it never outlives its starter.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ MAX_FIELD_BYTES = 128 * 1024 + 1
 
 # Parameters of a request that are not settings of the engine.
 _TRANSPORT = frozenset(
-    "user password database default_format query query_id session_id session_timeout session_check quota_key role "
-    "compress decompress buffer_size wait_end_of_query client_protocol_version enable_http_compression stacktrace "
-    "send_progress_in_http_headers http_headers_progress_interval_ms".split()
+    {"user", "password", "database", "default_format", "query", "query_id", "session_id", "session_timeout"}
+    | {"session_check", "quota_key", "role", "compress", "decompress", "buffer_size", "wait_end_of_query"}
+    | {"client_protocol_version", "enable_http_compression", "stacktrace", "send_progress_in_http_headers"}
+    | {"http_headers_progress_interval_ms"}
 )
 _STATUS = {47: 404, 60: 404, 81: 404, 115: 404, 62: 400, 27: 400, 36: 400, 38: 400, 41: 400, 53: 400, 72: 400}
 _STATUS |= {386: 400, 457: 400, 164: 403, 497: 403, 516: 403, 48: 501, 159: 408, 209: 408}
@@ -87,7 +89,7 @@ def quoted(text: str) -> str:
 
 def execute(sql: bytes, database: str, settings: dict[str, str], parameters: dict[str, str]) -> Answer:
     """Run one request on a handle of its own: its database and settings end with it."""
-    handle = chdb.connect(":memory:")
+    handle = chdb.connect(FOLDER)
     try:
         if database:
             handle.query(f"USE `{database.replace('`', '``')}`")
@@ -137,11 +139,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Answer `/ping`, or a query that may only read."""
         self._answer({"readonly": "2"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer a query, or an insert."""
         self._answer({})
 
@@ -242,13 +244,11 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_address[1], flush=True)
     sys.stdin.buffer.read()
-    server.shutdown()
-    ENGINE.close()
-    sys.stdout.flush()
-    os._exit(0)
+    os._exit(0)  # not closed in order: an engine with many dropped databases takes long to close
 
 
 if __name__ == "__main__":
-    ENGINE = chdb.connect(":memory:")  # keeps the engine alive between requests
+    FOLDER = sys.argv[1]
+    ENGINE = chdb.connect(FOLDER)  # keeps the engine alive between requests
     TIMEZONE = ENGINE.query("SELECT timezone()", "TabSeparated").bytes().decode().strip()
     main()

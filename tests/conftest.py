@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,7 +61,8 @@ class ClickHouseHttp(NamedTuple):
 @pytest.fixture(scope="session")
 def clickhouse_http() -> Iterator[ClickHouseHttp]:
     """A process that speaks ClickHouse's HTTP protocol."""
-    command = [sys.executable, str(TESTS / "clickhouse_http.py")]
+    folder = tempfile.mkdtemp(prefix="chronotope-http-")
+    command = [sys.executable, str(TESTS / "clickhouse_http.py"), folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -67,7 +70,8 @@ def clickhouse_http() -> Iterator[ClickHouseHttp]:
             yield ClickHouseHttp(int(process.stdout.readline()))
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
