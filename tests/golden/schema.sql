@@ -1,0 +1,766 @@
+CREATE TABLE default.edge_hours
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `errors` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `failed_connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_sent` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_received` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `retransmits` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYear(time)
+ORDER BY (source, target, protocol, layer, view, reporter, via, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.edge_hours_view TO default.edge_hours
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `calls` Int64,
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64
+)
+AS SELECT
+    toStartOfHour(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(connections) AS connections,
+    sum(failed_connections) AS failed_connections,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    sum(retransmits) AS retransmits,
+    sum(latency_us_sum) AS latency_us_sum,
+    sum(latency_count) AS latency_count,
+    sum(rtt_us_sum) AS rtt_us_sum,
+    sum(rtt_count) AS rtt_count
+FROM default.observations
+GROUP BY
+    time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via;
+
+CREATE TABLE default.edge_lifetimes
+(
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `id` SimpleAggregateFunction(any, String) COMMENT 'the edge id, see names.py',
+    `first_seen` SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
+    `last_seen` SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (source, target, protocol, layer)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE MATERIALIZED VIEW default.edge_lifetimes_view TO default.edge_lifetimes
+(
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `id` String,
+    `first_seen` DateTime64(3, 'UTC'),
+    `last_seen` DateTime64(3, 'UTC')
+)
+AS SELECT
+    source,
+    target,
+    protocol,
+    layer,
+    lower(hex(substring(SHA256(concat(source, '\0', target, '\0', protocol)), 1, 8))) AS id,
+    min(first_at) AS first_seen,
+    max(last_at) AS last_seen
+FROM default.observations
+WHERE (calls > 0) OR (connections > 0) OR (bytes_sent > 0) OR (bytes_received > 0)
+GROUP BY
+    source,
+    target,
+    protocol,
+    layer;
+
+CREATE TABLE default.edges_10s
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `errors` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `failed_connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_sent` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_received` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `retransmits` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.edges_10s_view TO default.edges_10s
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `calls` Int64,
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64
+)
+AS SELECT
+    toDateTime(time, 'UTC') AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(connections) AS connections,
+    sum(failed_connections) AS failed_connections,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    sum(retransmits) AS retransmits,
+    sum(latency_us_sum) AS latency_us_sum,
+    sum(latency_count) AS latency_count,
+    sum(rtt_us_sum) AS rtt_us_sum,
+    sum(rtt_count) AS rtt_count
+FROM default.observations
+GROUP BY
+    time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via;
+
+CREATE TABLE default.edges_1d
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `errors` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `failed_connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_sent` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_received` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `retransmits` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYear(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.edges_1d_view TO default.edges_1d
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `calls` Int64,
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64
+)
+AS SELECT
+    toStartOfDay(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(connections) AS connections,
+    sum(failed_connections) AS failed_connections,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    sum(retransmits) AS retransmits,
+    sum(latency_us_sum) AS latency_us_sum,
+    sum(latency_count) AS latency_count,
+    sum(rtt_us_sum) AS rtt_us_sum,
+    sum(rtt_count) AS rtt_count
+FROM default.observations
+GROUP BY
+    time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via;
+
+CREATE TABLE default.edges_1h
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `errors` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `failed_connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_sent` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_received` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `retransmits` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYear(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.edges_1h_view TO default.edges_1h
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `calls` Int64,
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64
+)
+AS SELECT
+    toStartOfHour(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(connections) AS connections,
+    sum(failed_connections) AS failed_connections,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    sum(retransmits) AS retransmits,
+    sum(latency_us_sum) AS latency_us_sum,
+    sum(latency_count) AS latency_count,
+    sum(rtt_us_sum) AS rtt_us_sum,
+    sum(rtt_count) AS rtt_count
+FROM default.observations
+GROUP BY
+    time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via;
+
+CREATE TABLE default.edges_1m
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `errors` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `failed_connections` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_sent` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `bytes_received` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `retransmits` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `latency_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_us_sum` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1)),
+    `rtt_count` SimpleAggregateFunction(sum, Int64) CODEC(T64('bit'), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.edges_1m_view TO default.edges_1m
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `calls` Int64,
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64
+)
+AS SELECT
+    toStartOfMinute(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    sum(calls) AS calls,
+    sum(errors) AS errors,
+    sum(connections) AS connections,
+    sum(failed_connections) AS failed_connections,
+    sum(bytes_sent) AS bytes_sent,
+    sum(bytes_received) AS bytes_received,
+    sum(retransmits) AS retransmits,
+    sum(latency_us_sum) AS latency_us_sum,
+    sum(latency_count) AS latency_count,
+    sum(rtt_us_sum) AS rtt_us_sum,
+    sum(rtt_count) AS rtt_count
+FROM default.observations
+GROUP BY
+    time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via;
+
+CREATE TABLE default.identities
+(
+    `address` String COMMENT 'IP address, CIDR or host name',
+    `port` UInt16 COMMENT '0: any',
+    `service` String COMMENT 'service id',
+    `kind` LowCardinality(String),
+    `valid_from` DateTime64(3, 'UTC'),
+    `valid_to` DateTime64(3, 'UTC'),
+    `attributes` Map(String, String)
+)
+ENGINE = ReplacingMergeTree(valid_to)
+ORDER BY (address, port, service, kind, valid_from)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.latency_10s
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.latency_10s_view TO default.latency_10s
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `latency` Map(UInt8, Int64)
+)
+AS SELECT
+    toDateTime(time, 'UTC') AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    latency
+FROM default.observations
+WHERE notEmpty(latency);
+
+CREATE TABLE default.latency_1d
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYear(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.latency_1d_view TO default.latency_1d
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `latency` Map(UInt8, Int64)
+)
+AS SELECT
+    toStartOfDay(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    latency
+FROM default.observations
+WHERE notEmpty(latency);
+
+CREATE TABLE default.latency_1h
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYear(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.latency_1h_view TO default.latency_1h
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `latency` Map(UInt8, Int64)
+)
+AS SELECT
+    toStartOfHour(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    latency
+FROM default.observations
+WHERE notEmpty(latency);
+
+CREATE TABLE default.latency_1m
+(
+    `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    `source` LowCardinality(String) CODEC(ZSTD(1)),
+    `target` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `layer` LowCardinality(String) CODEC(ZSTD(1)),
+    `view` UInt8 CODEC(ZSTD(1)),
+    `reporter` UInt8 CODEC(ZSTD(1)),
+    `via` LowCardinality(String) CODEC(ZSTD(1)),
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, source, target, protocol, layer, view, reporter, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.latency_1m_view TO default.latency_1m
+(
+    `time` DateTime('UTC'),
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `view` UInt8,
+    `reporter` UInt8,
+    `via` LowCardinality(String),
+    `latency` Map(UInt8, Int64)
+)
+AS SELECT
+    toStartOfMinute(time) AS time,
+    source,
+    target,
+    protocol,
+    layer,
+    view,
+    reporter,
+    via,
+    latency
+FROM default.observations
+WHERE notEmpty(latency);
+
+CREATE TABLE default.metric_chunks
+(
+    `source` String COMMENT 'address of the Prometheus',
+    `begin_at` DateTime64(3, 'UTC'),
+    `end_at` DateTime64(3, 'UTC') COMMENT 'all increases that end in [begin_at, end_at) are in the store'
+)
+ENGINE = ReplacingMergeTree(end_at)
+ORDER BY (source, begin_at)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.observations
+(
+    `time` DateTime('UTC') COMMENT 'start of the 10-second bucket',
+    `first_at` DateTime64(3, 'UTC') COMMENT 'first evidence in the bucket',
+    `last_at` DateTime64(3, 'UTC') COMMENT 'last evidence in the bucket',
+    `layer` LowCardinality(String) COMMENT 'network, ipc or trace',
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `view` UInt8 COMMENT '0: in both views, 1: only resolved, 2: only hops',
+    `reporter` UInt8 COMMENT 'which end measured: 0 not said, 1 source, 2 target',
+    `via` LowCardinality(String) COMMENT 'service ids of intermediaries, joined by U+001F',
+    `source_kind` LowCardinality(String),
+    `target_kind` LowCardinality(String),
+    `calls` Int64 COMMENT 'may be negative: a correction of what was written before',
+    `errors` Int64,
+    `connections` Int64,
+    `failed_connections` Int64,
+    `bytes_sent` Int64,
+    `bytes_received` Int64,
+    `retransmits` Int64,
+    `latency_us_sum` Int64,
+    `latency_count` Int64,
+    `rtt_us_sum` Int64,
+    `rtt_count` Int64,
+    `latency` Map(UInt8, Int64) COMMENT 'logarithmic bucket → calls, see latency.py',
+    `source_attributes` Map(String, String),
+    `target_attributes` Map(String, String)
+)
+ENGINE = `Null`;
+
+CREATE TABLE default.schema_migrations
+(
+    `version` UInt32,
+    `name` String,
+    `checksum` String,
+    `applied_at` DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY version
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE default.service_attributes
+(
+    `service` String,
+    `key` LowCardinality(String),
+    `value` String,
+    `first_seen` SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
+    `last_seen` SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (service, key, value)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE MATERIALIZED VIEW default.service_attributes_view TO default.service_attributes
+(
+    `service` String,
+    `key` String,
+    `value` String,
+    `first_seen` DateTime64(3, 'UTC'),
+    `last_seen` DateTime64(3, 'UTC')
+)
+AS SELECT
+    said.1 AS service,
+    (said.2).1 AS key,
+    (said.2).2 AS value,
+    min(first_at) AS first_seen,
+    max(last_at) AS last_seen
+FROM default.observations
+ARRAY JOIN arrayConcat(arrayMap(pair -> (toString(source), pair), arrayZip(mapKeys(source_attributes), mapValues(source_attributes))), arrayMap(pair -> (toString(target), pair), arrayZip(mapKeys(target_attributes), mapValues(target_attributes)))) AS said
+GROUP BY
+    service,
+    key,
+    value;
+
+CREATE TABLE default.services
+(
+    `service` String,
+    `kind` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `first_seen` SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
+    `last_seen` SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (service, kind, layer)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE MATERIALIZED VIEW default.services_view TO default.services
+(
+    `service` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `first_seen` DateTime64(3, 'UTC'),
+    `last_seen` DateTime64(3, 'UTC')
+)
+AS SELECT
+    end.1 AS service,
+    end.2 AS kind,
+    layer,
+    min(first_at) AS first_seen,
+    max(last_at) AS last_seen
+FROM default.observations
+ARRAY JOIN [(toString(source), toString(source_kind)), (toString(target), toString(target_kind))] AS end
+WHERE (calls > 0) OR (connections > 0) OR (bytes_sent > 0) OR (bytes_received > 0)
+GROUP BY
+    service,
+    kind,
+    layer;
+
+CREATE TABLE default.spans
+(
+    `trace_hi` UInt64 CODEC(ZSTD(1)),
+    `trace_lo` UInt64 CODEC(ZSTD(1)),
+    `span` UInt64 CODEC(NONE),
+    `parent` UInt64 CODEC(NONE),
+    `start_ns` Int64 CODEC(ZSTD(1)),
+    `duration_ns` Int64 CODEC(T64, ZSTD(1)),
+    `service` LowCardinality(String) CODEC(ZSTD(1)),
+    `peer` LowCardinality(String) COMMENT 'service id of the other side as its attributes say' CODEC(ZSTD(1)),
+    `peer_kind` LowCardinality(String) CODEC(ZSTD(1)),
+    `protocol` LowCardinality(String) CODEC(ZSTD(1)),
+    `weight` Int32 CODEC(T64, ZSTD(1)),
+    `kind` UInt8 CODEC(ZSTD(1)),
+    `flags` UInt8 CODEC(ZSTD(1)),
+    `side` UInt8 COMMENT '1: server or consumer half (may share its id with a client half), else 0' CODEC(ZSTD(1)),
+    `batch` UInt64 COMMENT 'the batch that wrote this row' CODEC(ZSTD(1)),
+    `writer` LowCardinality(String) COMMENT 'the process that wrote it, when several write to one store' CODEC(ZSTD(1)),
+    `rewrite` UInt8 COMMENT '1: the row was known before, this batch released it' CODEC(ZSTD(1)),
+    `received_at` DateTime('UTC') CODEC(Delta(4), ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(batch)
+PARTITION BY toDate(received_at)
+ORDER BY (trace_lo, trace_hi, span, side)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512;

@@ -1,0 +1,117 @@
+"""Migrations: safe to repeat and to break off, strict about what they find, one source for node and cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
+
+import pytest
+
+from chronotope.schema import migrate as module
+from chronotope.schema.errors import SchemaMismatch, StoreError
+from chronotope.schema.migrate import LEDGER, Migration, migrate, pending, read_migrations, show_schema, statements
+from chronotope.schema.store import Store
+
+MIGRATIONS = read_migrations()
+
+
+def by_name(migration: Migration) -> str:
+    return migration.name
+
+
+def test_migrations_are_numbered_without_gaps_and_say_what_they_change() -> None:
+    assert [migration.version for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+    for migration in MIGRATIONS:
+        assert re.search(r"^-- Change: .*Safe to run again: yes\.", migration.sql, re.MULTILINE), migration.name
+
+
+def test_migrating_twice_applies_nothing_the_second_time(any_store_url: str) -> None:
+    with Store.open(any_store_url) as store:
+        assert pending(store) == MIGRATIONS
+        assert migrate(store) == MIGRATIONS
+        before = show_schema(store)
+        assert migrate(store) == []
+        assert pending(store) == []
+        assert show_schema(store) == before
+        assert store.rows("SELECT count() FROM schema_migrations FINAL") == [(len(MIGRATIONS),)]
+
+
+def test_schema_is_the_golden_one_over_both_transports(any_store: Store, golden: Callable[[str, str], None]) -> None:
+    database = any_store.rows("SELECT currentDatabase()")[0][0]
+    golden("schema.sql", re.sub(rf"`?\b{database}\b`?\.", "default.", show_schema(any_store)))
+
+
+@pytest.mark.parametrize("broken", [1, 2, 11, len(MIGRATIONS)])
+def test_migration_broken_off_half_way_is_finished_by_the_next(
+    broken: int, any_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is made, its view and its line in the ledger are not."""
+    with Store.open(any_store_url) as store:
+        half = [replace(one, sql=one.sql + ";\nSELECT nothing") if one.version == broken else one for one in MIGRATIONS]
+        monkeypatch.setattr(module, "read_migrations", lambda: half)
+        with pytest.raises(StoreError):
+            migrate(store)
+        monkeypatch.undo()
+        assert [one.version for one in migrate(store)] == list(range(broken, len(MIGRATIONS) + 1))
+        broken_off = show_schema(store)
+        assert migrate(store) == []
+    names = re.findall(r"^CREATE (?:TABLE|MATERIALIZED VIEW) \S+?\.(\S+)", broken_off, re.MULTILINE)
+    declared = [re.findall(r"IF NOT EXISTS (\S+)", migration.sql) for migration in MIGRATIONS]
+    assert set(names) == {"schema_migrations", *chain.from_iterable(declared)}
+
+
+def test_crash_before_the_ledger_is_written_repeats_the_migration(store: Store) -> None:
+    store.command("DELETE FROM schema_migrations WHERE version >= 10")
+    assert [migration.version for migration in migrate(store)] == list(range(10, len(MIGRATIONS) + 1))
+
+
+def test_changed_migration_is_an_error_that_names_it(any_store: Store) -> None:
+    any_store.command("DELETE FROM schema_migrations WHERE version = 3")
+    any_store.command("INSERT INTO schema_migrations (version, name, checksum) VALUES (3, 'edges_1m', 'f00')")
+    for act in (pending, migrate):
+        with pytest.raises(SchemaMismatch, match=r"0003_edges_1m .* differs .*checksum f00, here [0-9a-f]{12}"):
+            act(any_store)
+
+
+def test_migration_of_a_newer_version_is_an_error_that_says_upgrade(any_store: Store) -> None:
+    any_store.command("INSERT INTO schema_migrations (version, name, checksum) VALUES (9001, 'later', 'f00')")
+    with pytest.raises(SchemaMismatch, match=r"9001_later, which this version does not know.*upgrade"):
+        migrate(any_store)
+
+
+@pytest.mark.parametrize("migration", MIGRATIONS, ids=by_name)
+def test_cluster_placeholders_make_every_object_replicated(migration: Migration) -> None:
+    """No cluster can be started here: what is checked is what would be sent to one."""
+    for statement in statements(migration.sql, cluster="c"):
+        text = re.sub(r"--[^\n]*\n", "", statement).lstrip()
+        assert re.match(r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+ ON CLUSTER 'c'", text), text
+        engines = re.findall(r"ENGINE = (\w+)", text)
+        assert engines == [] or engines == ["Null"] or engines[0].startswith("Replicated"), text
+        assert "non_replicated" not in text
+        assert "{" not in text
+
+
+@pytest.mark.parametrize("migration", MIGRATIONS, ids=by_name)
+def test_single_node_statements_have_no_word_of_a_cluster(migration: Migration) -> None:
+    for statement in statements(migration.sql):
+        assert "CLUSTER" not in statement
+        assert "Replicated" not in statement
+        assert " replicated_deduplication_window" not in statement
+        assert "{" not in statement
+
+
+def test_ledger_is_replicated_on_a_cluster_too() -> None:
+    (statement,) = statements(LEDGER, "c")
+    assert "ON CLUSTER 'c'" in statement
+    assert "ENGINE = ReplicatedReplacingMergeTree" in statement
+
+
+def test_statements_are_split_at_line_ends_and_comments_alone_are_none() -> None:
+    assert statements("SELECT ';' AS a;\n-- only words\n\nSELECT 2;\n") == [
+        "SELECT ';' AS a",
+        "-- only words\n\nSELECT 2",
+    ]
+    assert statements("SELECT 1;\n-- the end;\n") == ["SELECT 1"]
+    assert statements("-- only words\n") == []
