@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from chronotope.schema.migrate import migrate
 from chronotope.schema.retention import retention_of
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
+from chronotope.server.cli.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from chronotope.ingest.spans.columns import SpanBatch
@@ -54,6 +56,7 @@ def import_(
       zcat requests.jsonl.gz | chronotope import - --input otlp --store chdb:///tmp/topology
       chronotope import metrics.om.gz --input openmetrics --config chronotope.yaml --store chdb:///tmp/topology
     """
+    log_to_stderr(logging.WARNING)
     config = load_config(config_path) if config_path else Config()
     with Store.open(url) as store:
         migrate(store)
