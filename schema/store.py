@@ -24,9 +24,11 @@ from chronotope.schema.location import Location, check_path, parse_store_url
 
 logger = logging.getLogger(__name__)
 
-_READ = {"output_format_arrow_low_cardinality_as_dictionary": 1, "output_format_arrow_string_as_string": 1}
 _UNKNOWN_DATABASE = 81
-_WRITE = {
+# Set once a client: with settings of its own, each query of the embedded engine takes several calls instead of one.
+_SETTINGS: dict[str, Any] = {
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
+    "output_format_arrow_string_as_string": 1,
     "async_insert": 0,  # a newer server gathers inserts by default: one insert would no longer be one block
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "optimize_on_insert": 0,  # merges add up; sorting out doubles at insert costs a third of the throughput
@@ -85,16 +87,13 @@ class Store:
 
         Values go in as server-side parameters, `{name:Type}` in the SQL, never by formatting.
         """
-        answer: pa.Table = self._call(
-            "query_arrow", sql, parameters=dict(parameters or {}), settings={**_READ, **settings}
-        )
+        more = {"settings": settings} if settings else {}
+        answer: pa.Table = self._call("query_arrow", sql, parameters=dict(parameters or {}), **more)
         return answer
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return a small answer as Python rows."""
-        rows: Sequence[Sequence[Any]] = self._call(
-            "query", sql, parameters=dict(parameters or {})
-        ).result_rows
+        rows: Sequence[Sequence[Any]] = self._call("query", sql, parameters=dict(parameters or {})).result_rows
         return rows
 
     def insert(self, table: str, columns: pa.Table, token: str = "") -> None:
@@ -106,7 +105,7 @@ class Store:
         if columns.num_rows == 0:
             return
         # Without any token the engine would take equal rows, inserted again on purpose, for a repetition and drop them.
-        settings: dict[str, Any] = {**_WRITE, "insert_deduplication_token": token or uuid.uuid4().hex}
+        settings = {"insert_deduplication_token": token or uuid.uuid4().hex}
         self._call("insert_arrow", table, columns.combine_chunks(), settings=settings)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +131,7 @@ class Store:
 def connect(location: Location) -> Client:
     """Make one client for a location; a server's database is created when it is missing."""
     if location.embedded:
-        return clickhouse_connect.get_client(interface="chdb", path=location.path)
+        return clickhouse_connect.get_client(interface="chdb", path=location.path, settings=_SETTINGS)
     options = dict(location.options)
     common: dict[str, Any] = {
         "host": location.host,
@@ -143,6 +142,7 @@ def connect(location: Location) -> Client:
         "autogenerate_session_id": False,
         "connect_timeout": int(options.pop("connect_timeout", "10")),
         "send_receive_timeout": int(options.pop("send_receive_timeout", "300")),
+        "settings": _SETTINGS,
         **options,
     }
     try:

@@ -15,7 +15,7 @@ _COLUMNS = (
     "trace_hi, trace_lo, span, parent, start_ns, duration_ns, service, peer, peer_kind, protocol, weight, kind, flags, "
     "batch, rewrite"
 )
-_TRACES_A_QUERY = 20_000
+_TRACES_A_QUERY = 5_000  # a parameter of a server may have 128 KiB
 
 
 def sides(rows: np.ndarray) -> np.ndarray:
