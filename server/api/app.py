@@ -16,6 +16,7 @@ from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
 from chronotope.server.api.parameters import NoParameters
 from chronotope.server.api.problems import register_problems
+from chronotope.server.api.questions_routes import question_routes
 from chronotope.server.api.reading import grafana_routes, query, reading_routes
 from chronotope.server.api.transfer import register_compression
 from chronotope.server.settings import Settings
@@ -48,7 +49,7 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    others = [findings_routes(store, settings), *blueprints]
+    others = [findings_routes(store, settings), question_routes(store, settings), *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, others))

@@ -33,6 +33,10 @@ COMMANDS: Mapping[str, Entry] = {
     "timeline": Entry("reading", "timeline", "How the topology changed over time."),
     "services": Entry("reading", "services", "Services of a window; or one, with callers and callees."),
     "edge": Entry("reading", "edge", "One edge's measures over time."),
+    "blast-radius": Entry("questions", "blast_radius", "Who depends on a service, and how much."),
+    "paths": Entry("questions", "paths", "The ways from one service to another."),
+    "cycles": Entry("questions", "cycles", "Services that call each other in circles."),
+    "single-points-of-failure": Entry("questions", "single_points", "Services whose loss cuts others off."),
     "findings": Entry("findings", "findings", "What traces, metrics and flows disagree on."),
     "schema": Entry("schema", "schema", "Apply, show or check the store's migrations."),
 }
