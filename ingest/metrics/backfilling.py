@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chronotope.ingest.metrics.births import UP
 from chronotope.ingest.metrics.columns import Samples, join_samples
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
 from chronotope.ingest.metrics.ledger import Ledger, Span, missing
@@ -56,10 +57,14 @@ class Backfill:
         self.pipeline = pipeline
         self._replicas = Replicas(pipeline.table, replica_label) if replica_label else None
         self._insert = insert or store.insert
+        if self._replicas is not None:
+            pipeline.on_forget.append(self._replicas.clear)
 
     def selectors(self, begin_ms: int, end_ms: int) -> list[str]:
-        """Return the metrics that are there and that some mapping uses."""
-        return [name for name in self.source.metric_names(begin_ms, end_ms) if self.pipeline.rules.wanted(name)]
+        """Return the metrics that are there and that some mapping uses, and `up`, which tells when series are born."""
+        names = self.source.metric_names(begin_ms, end_ms)
+        wanted = [name for name in names if self.pipeline.rules.wanted(name)]
+        return [UP, *wanted] if wanted and UP in names and UP not in wanted else wanted
 
     def run(
         self,
@@ -95,7 +100,7 @@ class Backfill:
 
     def prime(self, selectors: list[str], begin_ms: int) -> None:
         """Read the last values before a time, so that the first increases after it are known."""
-        self.pipeline.begin_anew()
+        self.pipeline.begin_anew(begin_ms - LONGEST_GAP_MS)
         self.pipeline.increases(self._read(selectors, (begin_ms - LONGEST_GAP_MS, begin_ms)))
 
     def take(self, selectors: list[str], chunk: Span, result: Backfilled, *, noted_from: int | None = None) -> None:
@@ -113,4 +118,4 @@ class Backfill:
         """Return all samples of a time in one piece: a histogram's buckets belong together."""
         read = self.source.read(selectors, *chunk, chunk_ms=chunk[1] - chunk[0]) if selectors else ()
         samples = join_samples([part.samples for part in read])
-        return self._replicas.deduplicate(samples) if self._replicas else samples
+        return self.pipeline.births.watched(self._replicas.deduplicate(samples) if self._replicas else samples)

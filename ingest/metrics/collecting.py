@@ -85,7 +85,7 @@ class MetricsCollector:
     ) -> None:
         self.config = config.metrics
         self.metrics = MetricsOfMetrics(registry or CollectorRegistry())
-        self.pipeline = MetricsPipeline(config, identities)
+        self.pipeline = MetricsPipeline(config, identities, since_ms=round(clock() * 1000))
         self._store = store
         self._clock = clock
         self._stopping = threading.Event()

@@ -10,11 +10,12 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 REFUSED = -1  # the code of a series that the table did not take
+NO_TIME = int(np.iinfo(np.int64).min)
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -159,22 +160,24 @@ class Samples:
     time_ms: np.ndarray  # int64[N], Unix milliseconds
     value: np.ndarray  # float64[N]
     native: NativeHistograms | None = None
+    # int64[N]: when all that the series' target had was read before, as far as a series that is new was born after it;
+    # NO_TIME, or None for all: nothing is known.
+    watched: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.series)
 
     def take(self, chosen: np.ndarray) -> Samples:
         """Return the samples of a mask bool[N] or of row numbers, and all native histograms."""
-        return Samples(self.series[chosen], self.time_ms[chosen], self.value[chosen], self.native)
+        watched = None if self.watched is None else self.watched[chosen]
+        return Samples(self.series[chosen], self.time_ms[chosen], self.value[chosen], self.native, watched)
 
     def between(self, begin_ms: int, end_ms: int) -> Samples:
         """Return the samples and histograms with begin_ms <= time < end_ms."""
         inside, native = (self.time_ms >= begin_ms) & (self.time_ms < end_ms), self.native
         if native is not None:
             native = native.take(np.flatnonzero((native.time_ms >= begin_ms) & (native.time_ms < end_ms)))
-        if inside.all():
-            return Samples(self.series, self.time_ms, self.value, native)
-        return Samples(self.series[inside], self.time_ms[inside], self.value[inside], native)
+        return replace(self if inside.all() else self.take(inside), native=native)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,14 @@ def join_samples(parts: Sequence[Samples]) -> Samples:
         np.concatenate([part.time_ms for part in parts]),
         np.concatenate([part.value for part in parts]),
         _join_native([part.native for part in parts if part.native is not None]),
+        _join_watched(parts),
     )
+
+
+def _join_watched(parts: Sequence[Samples]) -> np.ndarray | None:
+    if all(part.watched is None for part in parts):
+        return None
+    return np.concatenate([np.full(len(part), NO_TIME) if part.watched is None else part.watched for part in parts])
 
 
 def _join_native(parts: Sequence[NativeHistograms]) -> NativeHistograms | None:

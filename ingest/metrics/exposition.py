@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import REFUSED, Samples, SeriesTable, join_samples, sorted_labels
+from chronotope.ingest.metrics.columns import NO_TIME, REFUSED, Samples, SeriesTable, join_samples, sorted_labels
 from chronotope.ingest.metrics.linescan import (
     EOF,
     GOOD_COMMENTS,
     NEEDED,
     NO_ROOM,
-    NO_TIME,
     POSITION,
     REASONS,
     ROWS,
@@ -76,6 +76,7 @@ class ExpositionParser:
         self.readable = 0  # lines that an exposition may have; `parse` begins anew
         self.consumed = 0  # bytes that the last `blocks` has read
         self.ended = False  # OpenMetrics' `# EOF` was read
+        self.watched_ms = NO_TIME  # time of the last body of which all was read
         self._target_labels = dict(target_labels or {})
         self._wanted = wanted
         self._max_labels = max_labels
@@ -94,7 +95,8 @@ class ExpositionParser:
                 is refused (`cut_line`).
 
         Returns:
-            Samples in the order of their lines; a series that comes twice is twice in them.
+            Samples in the order of their lines; a series that comes twice is twice in them. A series that is new in
+            them was born after the last complete body of which every line was read: that is what `watched` says.
 
         Raises:
             InvalidPayload: there are lines, but none that an exposition may have.
@@ -106,6 +108,9 @@ class ExpositionParser:
         if not self.readable and wrong.total():
             raise InvalidPayload(f"not an exposition: none of {wrong.total()} lines can be read ({_most(wrong)})")
         self._tidy(len(samples))
+        samples = replace(samples, watched=np.full(len(samples), self.watched_ms))
+        if complete and not wrong.total() and (self.ended or not openmetrics):
+            self.watched_ms = max(self.watched_ms, time_ms)
         return samples
 
     def blocks(

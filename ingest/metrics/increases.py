@@ -3,7 +3,8 @@
 Invariant: the increases of a series never add up to more than was counted, whatever resets, gaps, repetitions and
 restarts there are, and to exactly that from its first sample on where every reset was seen and no gap was too long.
 
-- The first sample gives nothing, unless its `_created` time says that the counter began while we watched.
+- The first sample gives nothing, unless it is known that the counter began while we watched: by its `_created` time,
+  or because all that its target had was read before, and the series was not there.
 - A value that fell is a reset: all of the new value was counted since. One bucket or count of a histogram that fell
   resets the whole histogram. So does a new `_created` time.
 - Samples further apart than `longest_gap_ms` give nothing: the time of what was counted would be too vague.
@@ -19,12 +20,11 @@ from collections import Counter
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import Increases, Samples, SeriesTable
+from chronotope.ingest.metrics.columns import NO_TIME, Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.families import CREATED, SUM, Families
 from chronotope.ingest.otlp.wire import compiled
 
 LONGEST_GAP_MS = 300_000
-NO_TIME = np.iinfo(np.int64).min
 LARGEST = float(1 << 62)  # larger values would not fit the store's integers
 
 # Places in `counted`: samples that were ignored, and why.
@@ -38,6 +38,7 @@ def compare(
     times: np.ndarray,
     values: np.ndarray,
     created: np.ndarray,
+    watched: np.ndarray,
     longest_gap: int,
     since: int,
     last_value: np.ndarray,
@@ -52,6 +53,7 @@ def compare(
 
     Args:
         created: int64[N] or [0]: when the counter began; NO_TIME where unknown.
+        watched: int64[N] or [0]: see `Samples`.
         last_value, last_time, last_created: state by series code; a NaN value: no predecessor.
         rows, begins, before: int64, int64, float64 [N]: written for each sample that has a predecessor or a
             beginning: its row, the predecessor's time and value (0 when it began, or began anew).
@@ -67,6 +69,8 @@ def compare(
             continue
         if value < 0.0 or value > LARGEST:
             counted[_BAD] += 1
+            if last_time[code] == NO_TIME:
+                last_time[code] = time  # it was there: its next sample is no birth
             continue
         began = created[row] if len(created) else NO_TIME
         # A `_created` from a clock ahead of ours must not be taken for a second reset at the next sample.
@@ -80,6 +84,10 @@ def compare(
         base, begin = previous, earlier
         if fresh and began > earlier and began >= since:
             base, begin = 0.0, began
+        elif earlier == NO_TIME and len(watched) and watched[row] != NO_TIME:
+            absent = watched[row]
+            if absent < time and (began == NO_TIME or began > absent):
+                base, begin = 0.0, absent
         if np.isnan(base):
             continue
         if time - begin > longest_gap:
@@ -139,6 +147,7 @@ class Counters:
             samples.time_ms,
             samples.value,
             np.empty(0, np.int64) if created is None else created,
+            np.empty(0, np.int64) if samples.watched is None else samples.watched,
             self.longest_gap_ms,
             self.since_ms or 0,
             self.last_value,

@@ -14,7 +14,6 @@ from chronotope.ingest.metrics.numerals import BAD_NUMBER, SLOW, approximately, 
 from chronotope.ingest.metrics.textcache import FULL, find_or_add
 from chronotope.ingest.otlp.wire import U1, U64, compiled, inlined
 
-NO_TIME = np.iinfo(np.int64).min
 LATEST_MS = 0xFFFFFFFF * 1000  # the store's times end in 2106
 
 # Why a line is not used; the places in `bad`.

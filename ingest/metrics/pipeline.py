@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.identity import Identities
-from chronotope.ingest.metrics.columns import Increases, Samples, SeriesTable
+from chronotope.ingest.metrics.births import Births, target_of_labels
+from chronotope.ingest.metrics.columns import NO_TIME, Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.families import CREATED
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS, Counters
 from chronotope.ingest.metrics.mapping.observing import Observer
@@ -32,6 +34,7 @@ class MetricsPipeline:
         config: presets, mappings and aliases.
         identities: returns who owns which address.
         longest_gap_ms: samples of a counter that are further apart give nothing.
+        since_ms: when watching began; see `Counters`.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class MetricsPipeline:
         *,
         longest_gap_ms: int = LONGEST_GAP_MS,
         max_series: int = 1_000_000,
+        since_ms: int | None = None,
     ) -> None:
         self.table = SeriesTable(max_series)
         self.rules: Rules = rules_of(config.metrics)
@@ -50,7 +54,9 @@ class MetricsPipeline:
         self.on_forget: list[Callable[[], None]] = []  # those who hold codes of the table, such as parsers
         self._longest_gap_ms = longest_gap_ms
         self._skipped: Counter[str] = Counter()
-        self.counters = Counters(self.table, longest_gap_ms=longest_gap_ms)
+        self._forgetful: set[tuple[str, str]] = set()  # targets of which a series was forgotten
+        self.counters = Counters(self.table, longest_gap_ms=longest_gap_ms, since_ms=since_ms)
+        self.births = Births(self.table)
         self.observer = Observer(self.meanings, self.counters.families, identities, self.aliases)
 
     def accept(self, samples: Samples) -> list[pa.Table]:
@@ -62,12 +68,14 @@ class MetricsPipeline:
         self.meanings.update()
         self.counters.grow()
         wanted = self.meanings.edge[samples.series] >= 0
-        return self.counters.add(samples.take(wanted | (self.counters.families.role[samples.series] == CREATED)))
+        samples = samples.take(wanted | (self.counters.families.role[samples.series] == CREATED))
+        return self.counters.add(self._without_returning(samples) if self._forgetful else samples)
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, since_ms: int | None = None) -> None:
         """Forget the counters' last values: what follows does not follow what was."""
         self._skipped += self.counters.ignored
-        self.counters = Counters(self.table, longest_gap_ms=self._longest_gap_ms)
+        self.counters = Counters(self.table, longest_gap_ms=self._longest_gap_ms, since_ms=since_ms)
+        self.births.clear()
         observer = Observer(self.meanings, self.counters.families, self.identities, self.aliases)
         observer.skipped, observer.used = self.observer.skipped, self.observer.used
         self.observer = observer
@@ -76,11 +84,24 @@ class MetricsPipeline:
         """Forget silent series when the table is nearly full."""
         if len(self.table) < _NEARLY_FULL * self.table.max_series:
             return
-        renumbered = self.table.compact(self.counters.seen_since(now_ms - SILENT_MS))
+        kept = self.counters.seen_since(now_ms - SILENT_MS)
+        self._forgetful |= {target_of_labels(self.table.labels[code]) for code in np.flatnonzero(~kept).tolist()}
+        renumbered = self.table.compact(kept)
         self.meanings.clear()
+        self.births.clear()
         self.counters.renumber(renumbered)
         for forget in self.on_forget:
             forget()
+
+    def _without_returning(self, samples: Samples) -> Samples:
+        """Of a target of which a series was forgotten, one that seems to be born may be that one again."""
+        if samples.watched is None:
+            return samples
+        watched, last = samples.watched.copy(), self.counters.last_time[samples.series]
+        for row in np.flatnonzero((last == NO_TIME) & (watched != NO_TIME)).tolist():
+            if target_of_labels(self.table.labels[samples.series[row]]) in self._forgetful:
+                watched[row] = NO_TIME
+        return replace(samples, watched=watched)
 
     def series(self) -> Counter[str]:
         """Return how many series are `used`, and how many are not by reason."""

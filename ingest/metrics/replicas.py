@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import REFUSED, Samples, SeriesTable
+from chronotope.ingest.metrics.columns import NO_TIME, REFUSED, Samples, SeriesTable
 from chronotope.ingest.otlp.wire import compiled
 
 SILENCE_MS = 60_000
 _NO_ROOM = -2  # the table has no room for the series without the label: rather nothing than twice
-NO_TIME = np.iinfo(np.int64).min
 
 
 @compiled
