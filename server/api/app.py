@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response
 from prometheus_client import CollectorRegistry
 
 from chronotope.schema.store import Store
+from chronotope.server.api.diff import diff_routes
 from chronotope.server.api.findings import findings_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
@@ -46,6 +47,7 @@ def create_app(
     register_metrics(app, registry)  # after_request runs in reverse: timed before compression
     register_problems(app)
     app.register_blueprint(reading_routes(store, settings))
+    app.register_blueprint(diff_routes(store, settings))
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Flask
 
+from chronotope.server.api.diff import PATH as DIFF_PATH
+from chronotope.server.api.diff import DiffParameters
 from chronotope.server.api.health import Health
 from chronotope.server.api.parameters import (
     FilterParameters,
@@ -27,6 +29,7 @@ from chronotope.server.api.parameters import (
 from chronotope.server.api.problems import MEDIA_TYPE, Problem
 from chronotope.server.api.writing import WRITING
 from chronotope.server.graph.answer import Graph
+from chronotope.server.graph.diffing import Diff
 from chronotope.server.graph.formats import MEDIA_TYPES
 from chronotope.server.graph.nodegraph import FRAMES_SCHEMA, PLUGIN_DATA_SCHEMA, PLUGIN_FIELDS_SCHEMA
 from chronotope.server.graph.series import EdgeSeries
@@ -41,7 +44,7 @@ _REFUSALS = {
     "422": "Well-formed, but nothing can answer it: an empty window, an unknown layer.",
     "503": "The store cannot be reached; try again after `Retry-After` seconds.",
 }
-_RECORDS = (Graph, Timeline, Services, ServiceDetail, EdgeSeries, Problem, Health)
+_RECORDS = (Graph, Diff, Timeline, Services, ServiceDetail, EdgeSeries, Problem, Health)
 
 
 def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
@@ -74,6 +77,7 @@ def _reading_paths(answers: Mapping[Any, Json]) -> dict[str, Json]:
     prefix = "/grafana/nodegraph/api"
     return {
         "/api/v1/graph": _get("The topology of a window.", GraphParameters, graph_content, window),
+        DIFF_PATH: _get("What changed between two times.", DiffParameters, _json(answers[Diff]), window),
         "/api/v1/timeline": _get("How it changed over time.", TimelineParameters, _json(answers[Timeline]), window),
         "/api/v1/services": _get("Services of a window.", ServicesParameters, _json(answers[Services]), window),
         "/api/v1/services/{service}": _get(

@@ -92,8 +92,8 @@ class WindowParameters(Parameters):
         return parse_time(self.from_, now_ms, name="from"), end
 
 
-class FilterParameters(WindowParameters):
-    """A window and what of it is wanted."""
+class Filters(Parameters):
+    """What of a window is wanted."""
 
     layers: Layers = Field((), description="Whose evidence counts; all by default. One alone is its own view.")
     view: View = Field("resolved", description=_VIEW)
@@ -111,12 +111,11 @@ class FilterParameters(WindowParameters):
     )
     measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
 
-    def question(self, now_ms: int) -> Question:
-        """Return what is asked."""
-        start, end = self.interval(now_ms)
+    def wanted(self, start_ms: int, end_ms: int) -> Question:
+        """Return what is asked of the window [start, end), Unix milliseconds."""
         return Question(
-            start_ms=start,
-            end_ms=end,
+            start_ms=start_ms,
+            end_ms=end_ms,
             layers=self.layers,
             view=self.view,
             focus=self.focus,
@@ -130,6 +129,14 @@ class FilterParameters(WindowParameters):
             full=self.measures == "full",
             limit=getattr(self, "limit", DEFAULT_LIMIT),
         )
+
+
+class FilterParameters(Filters, WindowParameters):
+    """A window and what of it is wanted."""
+
+    def question(self, now_ms: int) -> Question:
+        """Return what is asked."""
+        return self.wanted(*self.interval(now_ms))
 
 
 class GraphParameters(FilterParameters):

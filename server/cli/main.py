@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Entry] = {
     "import": Entry("import_", "import_", "Load history from files of spans or metrics."),
     "scrape": Entry("scrape", "scrape", "Read who called whom from Prometheus or endpoints."),
     "graph": Entry("reading", "graph", "The topology of any past moment."),
+    "diff": Entry("diff", "diff", "What changed between two times."),
     "timeline": Entry("reading", "timeline", "How the topology changed over time."),
     "services": Entry("reading", "services", "Services of a window; or one, with callers and callees."),
     "edge": Entry("reading", "edge", "One edge's measures over time."),

@@ -78,7 +78,7 @@ def _variable(name: str) -> str:
 def _metavar(name: str, annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
-    if name in ("at", "from", "to"):
+    if name in ("at", "from", "to", "before", "after"):
         return "TIME"
     if name in ("window", "step"):
         return "DURATION"

@@ -78,7 +78,7 @@ def assemble(columns: EdgeColumns, directory: Directory, question: Question, pla
     nodes = _nodes_of(shown, lonely)
     return Graph(
         window_of(plan),
-        _node_records(columns, nodes, directory, groups, internal, question.group_by),
+        node_records(columns, nodes, directory, groups, internal, question.group_by),
         edge_records(shown, plan.seconds, full=question.full),
         totals.edges > len(shown),
         totals,
@@ -158,7 +158,7 @@ def _nodes_of(columns: EdgeColumns, others: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([columns.source, columns.target, others]))
 
 
-def _node_records(
+def node_records(
     columns: EdgeColumns,
     nodes: np.ndarray,
     directory: Directory,
@@ -166,7 +166,7 @@ def _node_records(
     internal: EdgeColumns | None,
     group_by: str,
 ) -> list[Node]:
-    """Records of some nodes, with sums over all edges of the window."""
+    """Return records of some nodes, codes into the columns' names, with sums over all edges of the window."""
     inbound, outbound = (_totals(columns, end, nodes) for end in (columns.target, columns.source))
     layers = _node_layers(columns, nodes)
     ids = [columns.names[at] for at in nodes.tolist()]

@@ -41,14 +41,23 @@ def read_graph(store: Store, settings: Settings, question: Question, now_ms: int
     """
     plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
     directory = read_directory(store, plan)
+    check_focus(directory, question)
+    columns = read_edges(store, plan, question)
+    tag = fingerprint(columns, directory, question, plan) if tagged else ""
+    return Reading(assemble(columns, directory, question, plan), directory, tag)
+
+
+def check_focus(directory: Directory, question: Question) -> None:
+    """Refuse a focus that was never seen.
+
+    Raises:
+        UnknownFocus: one of the services is in no window at all.
+    """
     for service in question.focus:
         if service not in directory.kinds:
             raise UnknownFocus(
                 f"focus {shortened(service)} was never seen; accepted: ids as /api/v1/services lists them"
             )
-    columns = read_edges(store, plan, question)
-    tag = fingerprint(columns, directory, question, plan) if tagged else ""
-    return Reading(assemble(columns, directory, question, plan), directory, tag)
 
 
 def read_edges(store: Store, plan: Plan, question: Question) -> EdgeColumns:

@@ -1,0 +1,97 @@
+"""`chronotope diff`: what changed between two times, as `/api/v1/diff` says it.
+
+Invariant: names come from outside and are printed as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import msgspec
+from msgspec import UnsetType
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chronotope.server.api.diff import PATH, DiffParameters, answer_diff
+from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.source import source_of
+from chronotope.server.graph.answer import Evidence, Window
+from chronotope.server.graph.changes import Change
+from chronotope.server.graph.diffing import Diff, DiffEdge
+from chronotope.server.graph.nodegraph import errors_text, rate_text
+
+_COLUMNS = ("status", "source", "target", "protocol", "layer", "measure", "before → after", "p")
+
+
+@click.command()
+@reading_options(DiffParameters)
+def diff(store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print which edges were added, removed or changed between two windows, and how sure that is.
+
+    \b
+    Examples:
+      chronotope diff --store chdb:///tmp/topology --before -1d --window 1h
+      chronotope diff --store chdb:///tmp/topology --before 2026-01-31T12:00:00Z --after 2026-01-31T13:00:00Z
+      chronotope diff --server http://127.0.0.1:8428 --before -7d --window 1h --measures full
+    """
+    given = given_of(DiffParameters, options)
+    body = source_of(store, server).read(PATH, DiffParameters, given, answer_diff)
+    if form == "json":
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    print_diff(body)
+
+
+def print_diff(body: bytes) -> None:
+    """Print one row an edge that came or went, and one a measure that changed."""
+    answer = msgspec.json.decode(body, type=Diff)
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    title = Text(f"{_window(answer.before)} → {_window(answer.after)}")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold")
+    for edge in answer.edges:
+        for row in _rows(edge, (answer.before.seconds, answer.after.seconds)):
+            table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    for one in answer.coverage:
+        console.print(Text(f"{one.layer}: {one.before:,} → {one.after:,} events: {one.explanation}"))
+    counts = answer.summary
+    console.print(
+        Text(
+            f"{counts.added:,} added, {counts.removed:,} removed, {counts.changed:,} changed, {counts.unchanged:,} "
+            f"unchanged{f' ({counts.uncovered:,} not compared)' if counts.uncovered else ''}"
+            f"{f'; {len(answer.edges):,} shown' if answer.truncated else ''}"
+        )
+    )
+
+
+def _rows(edge: DiffEdge, seconds: tuple[int, int]) -> Iterator[list[str]]:
+    name = [edge.status, edge.source, edge.target, edge.protocol]
+    if edge.status == "changed":
+        yield from ([*name, *_change(change)] for change in edge.changes)
+        return
+    texts = [_evidence(own, length) for own, length in zip((edge.before, edge.after), seconds, strict=True)]
+    p = "" if isinstance(edge.p_value, UnsetType) else f"{edge.p_value:.2g}"
+    yield [*name, ", ".join(edge.layers), "", " → ".join(texts), p]
+
+
+def _change(change: Change) -> Iterable[str]:
+    effect = "" if change.effect is None else f" (×{change.effect:.3g})"
+    return change.layer, change.measure, f"{change.before:.4g} → {change.after:.4g}{effect}", f"{change.p_value:.2g}"
+
+
+def _evidence(evidence: Evidence, seconds: int) -> str:
+    if all(isinstance(own, UnsetType) for own in (evidence.network, evidence.ipc, evidence.trace)):
+        return "nothing"
+    return " ".join(text for text in (rate_text(evidence, seconds), errors_text(evidence)) if text)
+
+
+def _window(window: Window) -> str:
+    return f"{window.from_} to {window.to}"
