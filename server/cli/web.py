@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -79,7 +80,9 @@ class WebServer:
         self._in_loop(lambda: wasyncore.close_all(self._map, ignore_all=True))
 
     def _in_loop(self, change: Callable[[], object]) -> None:
-        self._listening[0].trigger.pull_trigger(change)
+        # Another pull may run the change, which closes the trigger, before this one is written: then it is done.
+        with suppress(OSError):
+            self._listening[0].trigger.pull_trigger(change)
 
 
 def _is_busy(entry: object) -> bool:

@@ -116,7 +116,7 @@ def test_sigterm_under_load_ends_with_code_0_and_keeps_all_that_was_accepted(tmp
     for number in range(3):
         with ServerProcess(store) as server:
             senders = senders_to(server, number, 4, 0.1 * number)
-            assert server.stop(signal.SIGTERM) == 0
+            assert server.stop(signal.SIGTERM) == 0, server.log
             assert "Traceback" not in server.log
             for sender in senders:
                 sender.join(60)
