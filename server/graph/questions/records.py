@@ -16,9 +16,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.server.graph.answer import Kind, Window
 from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.graph.questions.blast import TOLERANCE, BlastRadius
+from chronotope.server.graph.questions.blast import BlastRadius
 from chronotope.server.graph.questions.cuts import Cut
 from chronotope.server.graph.questions.cycles import Cycle
+from chronotope.server.graph.questions.equations import TOLERANCE
 from chronotope.server.graph.questions.pairs import Pairs
 from chronotope.server.graph.questions.paths import Paths
 
