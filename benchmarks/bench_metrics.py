@@ -1,4 +1,4 @@
-"""Metrics to increases: exposition text of scrapes, JSON of range queries, OpenMetrics files."""
+"""Metrics to increases and to observations: exposition text of scrapes, JSON of range queries, OpenMetrics files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from chronotope.ingest.metrics.columns import Samples, SeriesTable
@@ -15,8 +17,10 @@ from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.histograms import latency_increases
 from chronotope.ingest.metrics.increases import Counters
 from chronotope.ingest.metrics.openmetrics import OpenMetricsFile
+from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.prom_json import parse_query_answer
 from chronotope.ingest.metrics.spreading import spread_to_buckets
+from chronotope.schema.config import Config
 
 START_S = 1_700_000_000
 LES = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")
@@ -116,3 +120,84 @@ def test_histograms_to_latency_buckets(benchmark: Any, histograms: int) -> None:
     increases = counters.add(Samples(series, np.full(len(series), 15_000), value))
     latency = benchmark(latency_increases, increases, counters.families)
     assert latency.count.sum() == histograms * len(LES)
+
+
+def histogram_text(edges: int, scrape: int) -> bytes:
+    """Return what mesh proxies of some callers say: of each edge 12 buckets, a sum, a count and a counter."""
+    lines = ["# TYPE istio_requests_total counter\n", "# TYPE istio_request_duration_milliseconds histogram\n"]
+    for edge in range(edges):
+        labels = istio_labels(edge)[:-1]
+        calls = (edge % 7 + 1) * len(LES) * scrape
+        lines.append(f"istio_requests_total{labels}}} {calls}\n")
+        lines += [
+            f'istio_request_duration_milliseconds_bucket{labels},le="{le}"}} {calls // len(LES) * (nth + 1)}\n'
+            for nth, le in enumerate(LES)
+        ]
+        lines.append(f"istio_request_duration_milliseconds_sum{labels}}} {calls * 10}\n")
+        lines.append(f"istio_request_duration_milliseconds_count{labels}}} {calls}\n")
+    return "".join(lines).encode()
+
+
+def sums(tables: list[pa.Table]) -> list[int]:
+    """Return how many calls there are, and how many of them have a latency by their buckets."""
+    calls = sum(pc.sum(table["calls"]).as_py() for table in tables)
+    return [calls, sum(pc.sum(chunk.items).as_py() or 0 for table in tables for chunk in table["latency"].chunks)]
+
+
+@pytest.mark.parametrize(("form", "series"), [("counters", 100_000), ("histograms", 90_000), ("histograms", 1_500)])
+def test_scrapes_to_observations(benchmark: Any, form: str, series: int) -> None:
+    """Text to tables for the store: scrapes of one target, whose series were all seen before."""
+    edges = series if form == "counters" else series // (len(LES) + 3)
+    text_of = scrape_text if form == "counters" else histogram_text
+    bodies = [text_of(edges, scrape) for scrape in range(4)]
+    pipeline, time_ms = MetricsPipeline(Config()), itertools.count(START_S * 1000, 15_000)
+    parser = ExpositionParser(pipeline.table, wanted=pipeline.rules.wanted)
+    pipeline.accept(parser.parse(bodies[0], next(time_ms)))
+
+    def run() -> list[int]:
+        tables: list[pa.Table] = []
+        for body in bodies:  # the first one, of zeros, is a reset
+            tables += pipeline.accept(parser.parse(body, next(time_ms)))
+        return sums(tables)
+
+    found = benchmark(run)
+    benchmark.extra_info |= {"samples": series * len(bodies)}
+    calls = 3 * sum(edge % 7 + 1 for edge in range(edges)) * (1 if form == "counters" else len(LES))
+    assert found == [calls, 0 if form == "counters" else calls]
+
+
+@pytest.mark.parametrize(("form", "series", "points"), [("counters", 5_000, 240), ("histograms", 3_000, 240)])
+def test_range_query_to_observations(benchmark: Any, form: str, series: int, points: int) -> None:
+    """The answers for an hour to tables for the store, each time of series never seen."""
+    body = range_answer(form, series, points)
+
+    def run() -> list[int]:
+        pipeline = MetricsPipeline(Config())
+        return sums(pipeline.accept(parse_query_answer(body, pipeline.table)))
+
+    found = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    benchmark.extra_info |= {"samples": series * points, "bytes_per_sample": len(body) // (series * points)}
+    edges = series if form == "counters" else series // (len(LES) + 3)
+    calls = (points - 1) * sum(edge % 7 + 1 for edge in range(edges)) * (1 if form == "counters" else len(LES))
+    assert found == [calls, 0 if form == "counters" else calls]
+
+
+def range_answer(form: str, series: int, points: int) -> bytes:
+    """Return the JSON of a range selector: series after series, a sample every 15 s."""
+    texts = [
+        (scrape_text if form == "counters" else histogram_text)(
+            series if form == "counters" else series // (len(LES) + 3), scrape
+        )
+        for scrape in (0, 1)
+    ]
+    parser = ExpositionParser(SeriesTable())
+    first, second = (parser.parse(text, 0) for text in texts)
+    step = (second.value - first.value).astype(np.int64).tolist()
+    result = [
+        {
+            "metric": {"__name__": parser.table.names[code], **parser.table.labels[code]},
+            "values": [[START_S + 15 * point, str(point * rise)] for point in range(points)],
+        }
+        for code, rise in zip(first.series.tolist(), step, strict=True)
+    ]
+    return orjson.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})

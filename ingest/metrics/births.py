@@ -95,4 +95,5 @@ class Births:
 
 def _key(target: np.ndarray, time_ms: np.ndarray) -> np.ndarray:
     """Return one number for a target and a time, which sorts as they do."""
-    return (target << _TIME_BITS) | np.clip(time_ms, 0, (1 << _TIME_BITS) - 1)
+    key: np.ndarray = (target << _TIME_BITS) | np.clip(time_ms, 0, (1 << _TIME_BITS) - 1)
+    return key

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chronotope.ingest.metrics.mapping.edgecolumns import Services
 from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.series import REASONS
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
@@ -69,7 +70,7 @@ def report(pipeline: MetricsPipeline, now_ms: int) -> dict[str, Any]:
 
 def _edges(pipeline: MetricsPipeline, codes: list[int], now_ms: int) -> list[dict[str, str]]:
     edges = [pipeline.meanings.edges[code] for code in codes]
-    resolver = Resolver(pipeline.identities(), pipeline.aliases, pipeline.meanings.providers, now_ms)
+    resolver = Resolver(pipeline.identities(), Services(pipeline.aliases), pipeline.meanings.providers, now_ms)
     which, times = np.arange(len(edges)), np.full(len(edges), now_ms)
     sources = resolver.resolve([edge.source for edge in edges], which, times).tolist()
     targets = resolver.resolve([edge.target for edge in edges], which, times).tolist()

@@ -13,6 +13,7 @@ import numpy as np
 from chronotope.ingest.metrics.columns import SeriesTable
 
 PLAIN, BUCKET, COUNT, SUM, CREATED = range(5)
+MOST_BOUNDS = 1000
 _ROLES = {"_total": PLAIN, "_bucket": BUCKET, "_count": COUNT, "_sum": SUM, "_created": CREATED}
 
 
@@ -30,6 +31,12 @@ class Families:
         self.group = np.empty(0, np.int32)
         self.role = np.empty(0, np.uint8)
         self.le = np.empty(0, np.float64)
+        self._bounds = Bounds()
+
+    def bounds(self) -> Bounds:
+        """Return the bounds of all groups, those of new series too."""
+        self._bounds.update(self)
+        return self._bounds
 
     @property
     def groups(self) -> int:
@@ -59,6 +66,51 @@ class Families:
         names = tuple(labels)  # sorted, as the table keeps them
         key = (name[:cut], self._keys.setdefault(names, names), tuple(labels.values()))
         return self._groups.setdefault(key, len(self._groups)), role, le
+
+
+class Bounds:
+    """The bounds of groups: most histograms of a metric have the same ones, which makes them one matrix.
+
+    `layouts[n]`: float64[L], rising; `layout` int64 by group, into them (-1: none); `column` int64 by series
+    code: the place of its bound in its group's layout. A group of too many bounds has no layout: it is no histogram.
+    """
+
+    def __init__(self) -> None:
+        self.layouts: list[np.ndarray] = []
+        self.layout = np.empty(0, np.int64)
+        self.column = np.empty(0, np.int64)
+        self._numbers: dict[bytes, int] = {}
+
+    def update(self, families: Families) -> None:
+        """Look at the groups that have a new series."""
+        known, count = len(self.column), len(families.group)
+        if known == count:
+            return
+        self.column = np.concatenate([self.column, np.full(count - known, -1)])
+        self.layout = np.concatenate([self.layout, np.full(families.groups - len(self.layout), -1)])
+        bucket = (families.role == BUCKET) & ~np.isnan(families.le)
+        changed = np.zeros(families.groups, np.bool_)
+        changed[families.group[known:][bucket[known:]]] = True
+        codes = np.flatnonzero(bucket & changed[families.group])
+        codes = codes[np.lexsort((families.le[codes], families.group[codes]))]
+        first = np.flatnonzero(np.diff(families.group[codes], prepend=-1))
+        ends = np.append(first[1:], len(codes))[: len(first)]
+        for begin, end in zip(first.tolist(), ends.tolist(), strict=True):
+            self._place(codes[begin:end], families)
+
+    def _place(self, codes: np.ndarray, families: Families) -> None:
+        """Find the layout of one group, by its series in the order of their bounds."""
+        les = families.le[codes]
+        rises = np.append(True, les[1:] > les[:-1])
+        if rises.sum() > MOST_BOUNDS:
+            self.layout[families.group[codes[0]]] = -1
+            return
+        self.column[codes] = np.cumsum(rises) - 1
+        key = les[rises].tobytes()
+        number = self._numbers.setdefault(key, len(self.layouts))
+        if number == len(self.layouts):
+            self.layouts.append(les[rises])
+        self.layout[families.group[codes[0]]] = number
 
 
 def _bound(text: str) -> float:

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chronotope.ingest.distinct import distinct_codes
 from chronotope.ingest.metrics.columns import Increases
 from chronotope.ingest.metrics.families import BUCKET, Families
+from chronotope.ingest.otlp.wire import compiled
+from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
 from chronotope.schema.latency import BUCKETS, GROWTH
 
 LOG_GROWTH = np.log(GROWTH)
@@ -32,10 +35,11 @@ def histogram_buckets(les_ms: np.ndarray, counts: np.ndarray) -> tuple[np.ndarra
         (uint8[B], rising; int64[B] or [H, B]): buckets of `schema.latency` and the calls in each.
     """
     bounded = np.maximum(np.atleast_2d(np.asarray(counts, np.float64)), 0.0)
-    whole = whole_counts(bounded @ _weights(les_ms))
-    used = np.flatnonzero(whole.any(axis=0))
-    chosen = whole[:, used]
-    return used.astype(np.uint8), chosen[0] if np.ndim(counts) == 1 else chosen
+    histogram, bucket, count = _laid(bounded, _weights(les_ms))
+    used, place = np.unique(bucket, return_inverse=True)
+    chosen = np.zeros((len(bounded), len(used)), np.int64)
+    chosen[histogram, place] = count
+    return used, chosen[0] if np.ndim(counts) == 1 else chosen
 
 
 def whole_counts(parts: np.ndarray) -> np.ndarray:
@@ -43,6 +47,57 @@ def whole_counts(parts: np.ndarray) -> np.ndarray:
     rounded = np.floor(np.cumsum(parts, axis=1) + 0.5 + 1e-9)
     whole: np.ndarray = np.diff(rounded, axis=1, prepend=0.0).astype(np.int64)
     return whole
+
+
+def _laid(counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (histogram int64[K], bucket uint8[K], calls int64[K]) of counts float64[H, L], none of them zero."""
+    room = np.minimum(counts.sum(axis=1) + 2, BUCKETS).sum()
+    histogram, bucket = np.empty(int(room), np.int64), np.empty(int(room), np.uint8)
+    count = np.empty(int(room), np.int64)
+    used = weights > 0
+    low = used.argmax(axis=1)
+    high = BUCKETS - used[:, ::-1].argmax(axis=1)
+    written = lay(counts, weights, low, high, histogram, bucket, count)
+    return histogram[:written], bucket[:written], count[:written]
+
+
+@compiled
+def lay(
+    counts: np.ndarray,
+    weights: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    histogram: np.ndarray,
+    bucket: np.ndarray,
+    count: np.ndarray,
+) -> int:
+    """Spread the counts of histograms over our buckets, as `whole_counts` rounds them; return how many were written.
+
+    Args:
+        counts: float64[H, L], not cumulated, none negative.
+        weights: float64[L, 256]; those of row l are in low[l]:high[l].
+        histogram, bucket, count: written: only buckets that have calls.
+    """
+    written = 0
+    parts = np.zeros(BUCKETS)
+    for row in range(counts.shape[0]):
+        first, last = BUCKETS, 0
+        for nth in range(counts.shape[1]):
+            amount = counts[row, nth]
+            if amount > 0.0:
+                first, last = min(first, low[nth]), max(last, high[nth])
+                for place in range(low[nth], high[nth]):
+                    parts[place] += amount * weights[nth, place]
+        running, before = 0.0, 0.0
+        for place in range(first, last):
+            running += parts[place]
+            parts[place] = 0.0
+            rounded = np.floor(running + 0.5 + 1e-9)
+            if rounded > before:
+                histogram[written], bucket[written], count[written] = row, place, np.int64(rounded - before)
+                written += 1
+            before = rounded
+    return written
 
 
 def _weights(les_ms: np.ndarray) -> np.ndarray:
@@ -101,57 +156,64 @@ def latency_increases(increases: Increases, families: Families, *, unit_s: float
     """
     chosen = np.flatnonzero(families.role[increases.series] == BUCKET)
     chosen = chosen[~np.isnan(families.le[increases.series[chosen]])]
-    group = families.group[increases.series[chosen]]
-    keys = np.empty(len(chosen), [("group", np.int32), ("end", np.int64)])
-    keys["group"], keys["end"] = group, increases.end_ms[chosen]
-    unique, histogram = np.unique(keys, return_inverse=True)
-    begin = np.full(len(unique), np.iinfo(np.int64).max)
-    np.minimum.at(begin, histogram, increases.begin_ms[chosen])
-    series = np.zeros(len(unique), np.int32)
-    series[histogram] = increases.series[chosen]
-    bounds = _Bounds(families, np.unique(group))
+    increases = increases.take(chosen)
+    series, end_ms = increases.series, increases.end_ms
+    histogram, heads, begin = group_pairs(families.group[series], end_ms, increases.begin_ms, SEED)
+    group = families.group[series[heads]]
+    bounds = families.bounds()
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    layout = bounds.layout[np.searchsorted(bounds.groups, unique["group"])]
-    for number, les in enumerate(bounds.layouts):
-        rows = np.flatnonzero(layout == number)
-        place = np.full(len(unique), -1, np.int64)
+    layout = bounds.layout[group]
+    for number in distinct_codes(layout[layout >= 0])[0].tolist():
+        les, rows = bounds.layouts[number], np.flatnonzero(layout == number)
+        place = np.full(len(heads), -1, np.int64)
         place[rows] = np.arange(len(rows))
         of_these = np.flatnonzero(place[histogram] >= 0)
         cumulated = np.zeros((len(rows), len(les)))
-        column = np.searchsorted(les, families.le[increases.series[chosen[of_these]]])
-        cumulated[place[histogram[of_these]], column] = increases.increase[chosen[of_these]]
+        cumulated[place[histogram[of_these]], bounds.column[series[of_these]]] = increases.increase[of_these]
         # After a reset that nobody saw a lower bound may have risen by more than one above it.
         cumulated = np.minimum.accumulate(cumulated[:, ::-1], axis=1)[:, ::-1]
-        bucket, count = histogram_buckets(les * (1000.0 * unit_s), np.diff(cumulated, axis=1, prepend=0.0))
-        at, nth = np.nonzero(count)
-        parts.append((rows[at], bucket[nth], count[at, nth]))
+        cumulated[:, 1:] = np.maximum(cumulated[:, 1:] - cumulated[:, :-1], 0.0)
+        at, bucket, count = _laid(cumulated, _weights(les * (1000.0 * unit_s)))
+        parts.append((rows[at], bucket, count))
     owner, bucket, count = (np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else _NOTHING
-    order = np.argsort(owner, kind="stable")
-    offsets = np.searchsorted(owner[order], np.arange(len(unique) + 1))
-    return LatencyIncreases(
-        unique["group"].copy(), series, begin, unique["end"].copy(), offsets, bucket[order], count[order]
-    )
+    if len(parts) > 1:
+        order = np.argsort(owner, kind="stable")
+        owner, bucket, count = owner[order], bucket[order], count[order]
+    offsets = np.searchsorted(owner, np.arange(len(heads) + 1))
+    return LatencyIncreases(group, series[heads], begin, end_ms[heads], offsets, bucket, count)
 
 
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64))
 
 
-class _Bounds:
-    """The bounds of groups: most histograms of a metric have the same ones, which makes them one matrix."""
+@compiled
+def group_pairs(
+    groups: np.ndarray, ends: np.ndarray, begins: np.ndarray, seed: np.uint64
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the rows of the same group and end.
 
-    def __init__(self, families: Families, groups: np.ndarray) -> None:
-        self.groups = groups
-        self.layouts: list[np.ndarray] = []
-        numbers: dict[bytes, int] = {}
-        codes = np.flatnonzero((families.role == BUCKET) & ~np.isnan(families.le) & np.isin(families.group, groups))
-        codes = codes[np.lexsort((families.le[codes], families.group[codes]))]
-        ends = np.searchsorted(families.group[codes], groups, side="right")
-        begins = np.searchsorted(families.group[codes], groups, side="left")
-        self.layout = np.empty(len(groups), np.int64)
-        for row, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
-            les = np.unique(families.le[codes[begin:end]])
-            key = les.tobytes()
-            if key not in numbers:
-                numbers[key] = len(self.layouts)
-                self.layouts.append(les)
-            self.layout[row] = numbers[key]
+    Returns:
+        int64[N], which pair each row has, in the order of their first rows; int64[P], a row of each; int64[P], the
+        lowest begin of each.
+    """
+    size = table_size(len(groups))
+    mask = np.uint64(size - 1)
+    table = np.full(size, -1, np.int64)
+    pair, heads = np.empty(len(groups), np.int64), np.empty(len(groups), np.int64)
+    lowest = np.empty(len(groups), np.int64)
+    pairs = 0
+    for row in range(len(groups)):
+        slot = slot_of(np.uint64(groups[row]), np.uint64(ends[row]), np.uint64(0), mask, seed)
+        while True:
+            found = table[slot]
+            if found < 0:
+                table[slot], heads[pairs], lowest[pairs], pair[row] = pairs, row, begins[row], pairs
+                pairs += 1
+                break
+            head = heads[found]
+            if groups[head] == groups[row] and ends[head] == ends[row]:
+                pair[row] = found
+                lowest[found] = min(lowest[found], begins[row])
+                break
+            slot = (slot + 1) & np.int64(mask)
+    return pair, heads[:pairs].copy(), lowest[:pairs].copy()

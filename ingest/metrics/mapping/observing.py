@@ -21,10 +21,11 @@ from chronotope.ingest.identity import Identities, Service
 from chronotope.ingest.metrics.columns import Increases
 from chronotope.ingest.metrics.families import Families
 from chronotope.ingest.metrics.histograms import latency_increases
-from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End
+from chronotope.ingest.metrics.mapping.edgecolumns import EdgeColumns, EndColumns, Services
+from chronotope.ingest.metrics.mapping.ends import End
 from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.rules import Adds
-from chronotope.ingest.metrics.mapping.series import Edge, SeriesMeanings
+from chronotope.ingest.metrics.mapping.series import SeriesMeanings
 from chronotope.ingest.records.latencies import Histograms, spread_histograms
 from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread
 from chronotope.schema.observations import observation_table
@@ -67,17 +68,17 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The ends of R records: `edges[which]`, and the services that these are at the record's time."""
+    """The ends of R records: the services that those of their edges are at the record's time."""
 
-    edges: list[Edge]
-    which: np.ndarray  # int64[R]
+    columns: EdgeColumns
+    edge: np.ndarray  # int64[R] into the columns
     services: list[Service]
     sources: np.ndarray  # int64[R] into services
     targets: np.ndarray  # int64[R] into services
 
     def take(self, kept: np.ndarray) -> Ends:
         """Return those of a mask bool[R]."""
-        return Ends(self.edges, self.which[kept], self.services, self.sources[kept], self.targets[kept])
+        return Ends(self.columns, self.edge[kept], self.services, self.sources[kept], self.targets[kept])
 
 
 class Observer:
@@ -102,7 +103,8 @@ class Observer:
         self._meanings = meanings
         self._families = families
         self._identities = identities
-        self._aliases = aliases or {}
+        self._services = Services(aliases or {})
+        self._columns = EdgeColumns(meanings.edges, self._services)
         self._named: dict[tuple[str, str], int] = {}  # (target, protocol) → when a caller of it was last named
         self._left: dict[str, np.ndarray] = {}  # measure → what rounding left of each edge
 
@@ -170,29 +172,28 @@ class Observer:
         return np.asarray(whole + rounded - before, np.int64)
 
     def _resolved(self, records: Records) -> Ends:
-        codes, which = np.unique(records.edge, return_inverse=True)
+        columns = self._columns
+        columns.update()
         last_ms = int(records.end_ms.max(initial=1)) - 1
-        resolver = Resolver(self._identities(), self._aliases, self._meanings.providers, last_ms)
-        edges = [self._meanings.edges[code] for code in codes.tolist()]
-        times = records.end_ms - 1
-        sources = resolver.resolve([edge.source for edge in edges], which, times)
-        targets = resolver.resolve([edge.target for edge in edges], which, times)
-        return Ends(edges, which, resolver.services, sources, targets)
+        resolver = Resolver(self._identities(), self._services, self._meanings.providers, last_ms)
+        sources = _services_of(records, columns.source, lambda code: columns.edges[code].source, resolver)
+        targets = _services_of(records, columns.target, lambda code: columns.edges[code].target, resolver)
+        return Ends(columns, records.edge, self._services.all, sources, targets)
 
     def _kept(self, records: Records, ends: Ends, given: Increases) -> np.ndarray:
         """Return which records are told, bool[R]: not those of unknown callers that others have named."""
-        protocols: dict[str, int] = {}
-        protocol = np.array([protocols.setdefault(edge.protocol, len(protocols)) for edge in ends.edges])[ends.which]
-        one_ended = np.array([edge.one_ended for edge in ends.edges], np.bool_)[ends.which]
-        known = np.array([service.kind != UNKNOWN for service in ends.services], np.bool_)[ends.sources]
-        pairs, pair = np.unique(ends.targets * len(protocols) + protocol, return_inverse=True)
-        words = list(protocols)
+        words, one_ended = ends.columns.protocols, ends.columns.one_ended[ends.edge]
+        known = self._services.known[ends.sources]
+        pairs, pair = distinct_codes(ends.targets * len(words) + ends.columns.protocol[ends.edge])
         keys = [(ends.services[at // len(words)].id, words[at % len(words)]) for at in pairs.tolist()]
         last = np.array([self._named.get(key, -NAMED_FOR_MS) for key in keys], np.int64)
         naming = ~one_ended & known & (records.counts["calls"] > 0)
         np.maximum.at(last, pair[naming], records.end_ms[naming])
         self._named.update((key, at) for key, at in zip(keys, last.tolist(), strict=True) if at > 0)
         kept: np.ndarray = ~one_ended | (last[pair] < records.begin_ms - NAMED_FOR_MS)
+        if kept.all():
+            self.used += len(given)
+            return kept
         dropped = np.isin(self._meanings.edge[given.series], np.setdiff1d(records.edge[~kept], records.edge[kept]))
         self.skipped["callers_are_named"] += int(dropped.sum())
         self.used += len(given) - int(dropped.sum())
@@ -231,24 +232,25 @@ def _table(records: Records, ends: Ends) -> pa.Table:
         np.any([column != 0 for column in measures.values()], axis=0) | (np.diff(latency.offsets.to_numpy()) > 0)
     )
     record = over.record[rows]
-    edge, source, target = ends.which[record], ends.sources[record], ends.targets[record]
-    ids, kinds = [service.id for service in ends.services], [service.kind for service in ends.services]
+    columns, edge, source, target = ends.columns, ends.edge[record], ends.sources[record], ends.targets[record]
+    source_id, source_kind = _names(ends.services, source)
+    target_id, target_kind = _names(ends.services, target)
     return observation_table(
         {
             "time": over.bucket[rows],
             "first_at": over.first_at[rows],
             "last_at": over.last_at[rows],
             "layer": "ipc",
-            "source": _texts(ids, source),
-            "target": _texts(ids, target),
-            "source_kind": _texts(kinds, source),
-            "target_kind": _texts(kinds, target),
-            "protocol": _texts([one.protocol for one in ends.edges], edge),
-            "reporter": np.array([one.reporter for one in ends.edges], np.uint8)[edge],
+            "source": source_id,
+            "target": target_id,
+            "source_kind": source_kind,
+            "target_kind": target_kind,
+            "protocol": _texts(columns.protocols, columns.protocol[edge]),
+            "reporter": columns.reporter[edge],
             **{name: column[rows] for name, column in measures.items()},
             "latency": latency.take(pa.array(rows)),
-            "source_attributes": _attributes([one.source for one in ends.edges], edge),
-            "target_attributes": _attributes([one.target for one in ends.edges], edge),
+            "source_attributes": _attributes(columns.source, edge),
+            "target_attributes": _attributes(columns.target, edge),
         }
     )
 
@@ -267,18 +269,37 @@ def _joined(entries: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> His
     if not entries:
         return Histograms(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64))
     record, bucket, count = (np.concatenate(columns) for columns in zip(*entries, strict=True))
+    if (record[1:] >= record[:-1]).all():
+        return Histograms(record, bucket, count)
     order = np.argsort(record, kind="stable")
     return Histograms(record[order], bucket[order], count[order])
 
 
+def _services_of(records: Records, column: EndColumns, end_of: Callable[[int], End], resolver: Resolver) -> np.ndarray:
+    """Return the services at one end of records, int64[R]."""
+    services: np.ndarray = column.service[records.edge]
+    rows = np.flatnonzero(column.open[records.edge])
+    if len(rows):
+        codes, which = distinct_codes(records.edge[rows])
+        services[rows] = resolver.resolve([end_of(code) for code in codes.tolist()], which, records.end_ms[rows] - 1)
+    return services
+
+
+def _names(services: list[Service], codes: np.ndarray) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
+    """Return ids and kinds of the services at rows."""
+    used, which = distinct_codes(codes)
+    chosen = [services[code] for code in used.tolist()]
+    return _texts([one.id for one in chosen], which), _texts([one.kind for one in chosen], which)
+
+
 def _texts(values: list[str], codes: np.ndarray) -> pa.DictionaryArray:
     """Return texts by code; a value may stand twice in the list."""
-    distinct: dict[str, int] = {}
-    place = np.array([distinct.setdefault(value, len(distinct)) for value in values], np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(place[codes]), pa.array(list(distinct), pa.string()))
+    encoded = pa.array(values, pa.string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(codes)), encoded.dictionary)
 
 
-def _attributes(ends: list[End], rows: np.ndarray) -> pa.Array:
-    """Return the attributes of the ends at rows, map<text, text>."""
-    kind = pa.map_(pa.string(), pa.string())
-    return pa.array([end.attributes for end in ends], kind).take(pa.array(rows))
+def _attributes(column: EndColumns, edges: np.ndarray) -> pa.Array:
+    """Return the attributes of the ends of edges, map<text, text>."""
+    used, which = distinct_codes(column.attributes[edges].astype(np.int64))
+    chosen = pa.array([column.texts[code] for code in used.tolist()], pa.map_(pa.string(), pa.string()))
+    return chosen.take(pa.array(which))

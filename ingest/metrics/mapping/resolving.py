@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from chronotope.ingest.identity import Identities, Service
+from chronotope.ingest.metrics.mapping.edgecolumns import Services
 from chronotope.ingest.metrics.mapping.ends import End
 
 
@@ -19,7 +20,7 @@ class Resolver:
 
     Args:
         identities: who owns which address.
-        aliases: service id → the id that it shall have instead, applied once.
+        known: the services by code, which may be those of earlier batches.
         providers: interface → ends of those who said that they provide it.
         now_ms: the instant at which providers are looked for: that of the batch's last sample.
     """
@@ -27,15 +28,14 @@ class Resolver:
     def __init__(
         self,
         identities: Identities,
-        aliases: Mapping[str, str],
+        known: Services,
         providers: Mapping[str, Mapping[End, None]],
         now_ms: int,
     ) -> None:
         self._identities = identities
-        self._aliases = aliases
+        self._known = known
         self._providers = providers
         self._now_ms = now_ms
-        self._codes: dict[Service, int] = {}
         self._provided: dict[str, Service | None] = {}
 
     def resolve(self, ends: Sequence[End], which: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ class Resolver:
     @property
     def services(self) -> list[Service]:
         """The services found so far; codes stay."""
-        return list(self._codes)
+        return self._known.all
 
     def _ask(
         self, ends: Sequence[End], which: np.ndarray, times_ms: np.ndarray, rows: np.ndarray, found: np.ndarray
@@ -88,5 +88,4 @@ class Resolver:
         return self._provided[interface]
 
     def _code(self, service: Service) -> int:
-        renamed = Service(self._aliases.get(service.id, service.id), service.kind)
-        return self._codes.setdefault(renamed, len(self._codes))
+        return self._known.code(service)
