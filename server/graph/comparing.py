@@ -11,7 +11,7 @@ from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.levels import plan_window
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import check_focus, read_directory, read_edges
-from chronotope.server.graph.slots import plan_slots, read_slots
+from chronotope.server.graph.slots import plan_slots, read_numbers, read_slots
 from chronotope.server.settings import Settings
 
 
@@ -42,12 +42,13 @@ def read_diff(
     plans = [plan_window(one.start_ms, one.end_ms, settings.retention, now_ms) for one in questions]
     directory = read_directory(store, plans[1])
     check_focus(directory, questions[1])
+    numbers = read_numbers(store)
     columns, slots, tags = [], [], []
     for question, plan in zip(questions, plans, strict=True):
         every = replace(question, protocols=())  # whether a layer was silent shows in all of it
         own = read_edges(store, plan, every)
         columns.append(own)
-        slots.append(read_slots(store, plan_slots(plan, settings.retention, now_ms), every, own))
+        slots.append(read_slots(store, plan_slots(plan, settings.retention, now_ms), every, own, numbers))
         tags.append(fingerprint(own, directory, question, plan))
     found = diff(
         align(columns[0], columns[1], (slots[0], slots[1])),

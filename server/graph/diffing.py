@@ -129,7 +129,8 @@ def diff(
     whole = pair if groups is None else group_pair(pair, groups)
     shown = shown if groups is None else group_pair(shown, groups)
     seconds = plans[0].seconds, plans[1].seconds
-    status, p_value, uncovered = _presence(shown, covered, seconds, significance)
+    presence, p_value, uncovered = _presence(shown, covered, seconds, significance)
+    status = presence.copy()
     changes, tests = find_changes(shown, covered, seconds, significance, full=question.full)
     status[list(changes)] = _CHANGED
     added, removed, changed, same = np.bincount(status, minlength=len(STATUSES)).tolist()
@@ -142,7 +143,8 @@ def diff(
     for row, own in changes.items():
         if row in places:
             edges[places[row]].changes = own
-    node_status = _node_status(whole, _presence(whole, covered, seconds, significance)[0], shown, status)
+    everywhere = presence if len(whole) == len(shown) else _presence(whole, covered, seconds, significance)[0]
+    node_status = _node_status(whole, everywhere, shown, status)
     ends = np.unique(np.concatenate([shown.before.source[rows], shown.before.target[rows]]))
     return Diff(
         window_of(plans[0]),

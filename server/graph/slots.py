@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import EdgeColumns, as_int, coded, find_edges
-from chronotope.server.graph.evidence import BY_TARGET, during, measures_of, where
+from chronotope.server.graph.evidence import BY_TARGET, during, where
 from chronotope.server.graph.levels import LEVELS, Plan
 from chronotope.server.graph.question import Question
 
 FEWEST = 10  # slots, where the levels allow it
-SLOT_MEASURES = (
-    "calls", "errors", "connections", "failed_connections", "bytes_sent", "bytes_received", "latency_us_sum",
-    "latency_count",
-)  # fmt: skip
+_CALLS, _LATENCIES = ("calls", "errors"), ("latency_us_sum", "latency_count")
+_FLOWS = ("connections", "failed_connections", "bytes_sent", "bytes_received")
+_NUMBER = "cityHash64(source, target, protocol) AS edge"
+_NUMBERS = f"SELECT source, target, protocol, {_NUMBER} FROM edge_lifetimes GROUP BY source, target, protocol"
+_SLOT = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS slot"
 
 Slots = dict[str, dict[str, np.ndarray]]  # layer → measure → float64[E, K]
 
@@ -53,24 +55,38 @@ def plan_slots(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> 
     return chosen
 
 
-def read_slots(store: Store, slots: SlotPlan, question: Question, columns: EdgeColumns) -> Slots:
-    """Return the slots of all edges of a window; of a question its layers and view count.
+def read_numbers(store: Store) -> pa.Table:
+    """Return `source`, `target`, `protocol` and `edge`, the number by which `read_slots` knows it, of every edge.
+
+    A hash instead of three names: 100,000 rows come four times as fast.
+    """
+    return store.query(_NUMBERS)
+
+
+def read_slots(store: Store, slots: SlotPlan, question: Question, columns: EdgeColumns, known_as: pa.Table) -> Slots:
+    """Return the slots of all edges of a window; of a question its layers, view and whether it wants latencies count.
 
     Where both ends reported, those of the end that counts: the one whose sums the columns have.
     """
-    measures = [name for name in measures_of(question.layers) if name in SLOT_MEASURES]
+    measures = _measures(columns, full=question.full)
+    if not measures or not slots.count:
+        return {}
+    numbers, edges = _numbered(columns, known_as)
     parameters: dict[str, Any] = {"base": slots.start_s, "step": slots.slot_s}
     interval = during(0, slots.start_s, slots.start_s + slots.slot_s * slots.count, parameters)
-    keys = "source, target, protocol, layer"
+    sums = ", ".join(f"sum(r.{name}) AS {name}" for name in measures)
     sql = (
-        f"SELECT {keys}, {BY_TARGET}, intDiv(toInt64(toUnixTimestamp(time)) - {{base:Int64}}, {{step:Int64}}) AS slot, "
-        f"{', '.join(f'sum(r.{name}) AS {name}' for name in measures)} FROM edges_{slots.level} AS r "
-        f"WHERE {interval} AND {where(question, parameters)} GROUP BY {keys}, by_target, slot"
+        f"SELECT {_NUMBER}, layer, {BY_TARGET}, {_SLOT}, {sums} FROM edges_{slots.level} AS r "
+        f"WHERE {interval} AND {where(question, parameters)} GROUP BY edge, layer, by_target, slot"
     )
     table = store.query(sql, parameters)
-    edge, slot, by_target = find_edges(columns, table), as_int(table, "slot"), as_int(table, "by_target").astype(bool)
+    number = table.column("edge").to_numpy()
+    at = np.minimum(np.searchsorted(numbers, number), max(len(numbers) - 1, 0))
+    known = numbers[at] == number if len(numbers) else np.zeros(len(number), bool)
+    edge = np.where(known, edges[at] if len(edges) else -1, -1)
+    slot, by_target = as_int(table, "slot"), as_int(table, "by_target").astype(bool)
     codes, names = coded(table, "layer")
-    sums = {name: as_int(table, name) for name in measures}
+    values = {name: as_int(table, name) for name in measures}
     found: Slots = {}
     for code, layer in enumerate(names):
         if layer not in columns.layers:
@@ -80,7 +96,24 @@ def read_slots(store: Store, slots: SlotPlan, question: Question, columns: EdgeC
         place, size = edge[rows] * slots.count + slot[rows], len(columns) * slots.count
         found[layer] = {
             # Corrections may leave less than nothing in a bucket; a rate is never negative.
-            name: np.maximum(np.bincount(place, values[rows], size), 0).reshape(len(columns), slots.count)
-            for name, values in sums.items()
+            name: np.maximum(np.bincount(place, own[rows], size), 0).reshape(len(columns), slots.count)
+            for name, own in values.items()
         }
     return found
+
+
+def _numbered(columns: EdgeColumns, known_as: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a window's edges, rising, and the edge of each."""
+    edge = find_edges(columns, known_as)
+    rows = np.flatnonzero(edge >= 0)
+    numbers = known_as.column("edge").to_numpy()[rows]
+    order = np.argsort(numbers)
+    return numbers[order], edge[rows][order]
+
+
+def _measures(columns: EdgeColumns, *, full: bool) -> list[str]:
+    """What the tests of the layers that are there need."""
+    measures = list(_FLOWS if "network" in columns.layers else ())
+    if "ipc" in columns.layers or "trace" in columns.layers:
+        measures += [*_CALLS, *(_LATENCIES if full else ())]
+    return measures
