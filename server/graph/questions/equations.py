@@ -23,7 +23,8 @@ from chronotope.server.graph.questions.pairs import digraph, neighbours
 TOLERANCE = 1e-9
 DENSE = 50  # more by elimination: 356 of 1,238 real services took 3 ms, directly 90 on two busy cores
 CORE = 1_500
-FILL = 48  # an elimination that would touch more pairs than this leaves the rest to the core
+CROWDED = 48  # callers × callees of one unknown; of most: elimination would fill the graph up
+WORK = 500_000  # pairs that elimination may touch, about half a second
 ROUNDS = 300
 
 
@@ -80,24 +81,23 @@ def _solve_group(own: Equations) -> tuple[np.ndarray, bool]:
     if len(own.constant) <= DENSE:
         return _dense(own), True
     if len(own.constant) > CORE and _crowded(own):
-        at_once = bicgstab(own)
-        if at_once is not None:
-            return at_once, True
+        return _iterated(own)
     elimination = _Elimination(own)
     left = elimination.run()
     core = elimination.core(left)
-    if len(left) <= CORE:
-        found, sure = _dense(core), True
-    else:
-        settled = bicgstab(core)
-        found, sure = (_rounds(core), False) if settled is None else (settled, True)
+    found, sure = (_dense(core), True) if len(left) <= CORE else _iterated(core)
     return elimination.back(left, found), sure
+
+
+def _iterated(own: Equations) -> tuple[np.ndarray, bool]:
+    settled = bicgstab(own)
+    return (_rounds(own), False) if settled is None else (settled, True)
 
 
 def _crowded(own: Equations) -> bool:
     size = len(own.constant)
     users, parts = np.bincount(own.target, minlength=size), np.bincount(own.source, minlength=size)
-    return bool(np.median(users * parts) > FILL)
+    return bool(np.median(users * parts) > CROWDED)
 
 
 def _dense(own: Equations) -> np.ndarray:
@@ -107,7 +107,11 @@ def _dense(own: Equations) -> np.ndarray:
 
 
 class _Elimination:
-    """Unknowns are replaced by what they are equal to, those with few neighbours first."""
+    """Unknowns are replaced by what they are equal to, those with few neighbours first.
+
+    A row is weights, not parts: of its unknowns, of the constant, and of what is lost; divided by their sum they are
+    parts. So a row that comes to hold itself drops that weight, and nothing is subtracted.
+    """
 
     def __init__(self, own: Equations) -> None:
         size = len(own.constant)
@@ -120,6 +124,7 @@ class _Elimination:
         sums = np.bincount(own.source, own.fraction, minlength=size) + own.constant
         self.lost = np.maximum(1.0 - sums, 0.0).tolist()  # calls that never lead to the service
         self.done: list[int] = []
+        self.work = WORK
 
     def run(self) -> list[int]:
         """Eliminate while it is cheap; return the unknowns that are left."""
@@ -130,7 +135,8 @@ class _Elimination:
             cost, one = heappop(heap)
             if gone[one] or cost != len(self.users[one]) * len(self.parts[one]):
                 continue  # its neighbours changed: it is in the heap again
-            if cost > FILL:
+            self.work -= 1 + cost
+            if self.work < 0:
                 break
             gone[one] = True
             self.done.append(one)
@@ -140,38 +146,33 @@ class _Elimination:
 
     def _replace(self, one: int) -> set[int]:
         """Put what an unknown is equal to in its place; return whose neighbours changed."""
-        parts, users = self.parts[one], self.users[one]
+        parts, users, total = self.parts[one], self.users[one], self._total(one)
         for user in users:
             row = self.parts[user]
-            weight = row.pop(one)
+            weight = row.pop(one) / total
             for other, part in parts.items():
-                row[other] = row.get(other, 0.0) + weight * part
-                self.users[other].add(user)
+                if other != user:
+                    row[other] = row.get(other, 0.0) + weight * part
+                    self.users[other].add(user)
             self.constant[user] += weight * self.constant[one]
             self.lost[user] += weight * self.lost[one]
-            if user in row:
-                self._resolve_own(user)
         for other in parts:
             self.users[other].discard(one)
         return users | parts.keys()
 
-    def _resolve_own(self, user: int) -> None:
-        """An unknown that depends on itself: scale up the rest, whose sum is 1 less its own part."""
-        row = self.parts[user]
-        del row[user]
-        self.users[user].discard(user)
-        rest = sum(row.values()) + self.constant[user] + self.lost[user]
-        for other in row:
-            row[other] /= rest
-        self.constant[user] /= rest
-        self.lost[user] /= rest
+    def _total(self, one: int) -> float:
+        """Return the sum of a row's weights."""
+        return float(sum(self.parts[one].values()) + self.constant[one] + self.lost[one])
 
     def core(self, left: list[int]) -> Equations:
         """Return the equations of the unknowns that are left."""
         place = {one: at for at, one in enumerate(left)}
-        rows = [(place[one], place[other], part) for one in left for other, part in self.parts[one].items()]
+        totals = {one: self._total(one) for one in left}
+        rows = [
+            (place[one], place[other], part / totals[one]) for one in left for other, part in self.parts[one].items()
+        ]
         source, target, fraction = np.array(rows, np.float64).reshape(-1, 3).T
-        constant = np.array([self.constant[one] for one in left])
+        constant = np.array([self.constant[one] / totals[one] for one in left])
         return Equations(source.astype(np.int64), target.astype(np.int64), fraction, constant)
 
     def back(self, left: list[int], found: np.ndarray) -> np.ndarray:
@@ -180,7 +181,8 @@ class _Elimination:
         for one, value in zip(left, found.tolist(), strict=True):
             values[one] = value
         for one in reversed(self.done):
-            values[one] = self.constant[one] + sum(part * values[other] for other, part in self.parts[one].items())
+            known = sum(part * values[other] for other, part in self.parts[one].items())
+            values[one] = (self.constant[one] + known) / self._total(one)
         return np.array(values)
 
 
