@@ -74,10 +74,12 @@ class ChronotopeProcess:
             if found:
                 return found[1]
             if self.process.poll() is not None:
-                raise RuntimeError(f"the process ended early:\n{self.log}")
+                break
             time.sleep(0.02)
-        self.kill()
-        raise RuntimeError(f"the process did not say {pattern!r} in time:\n{self.log}")
+        log, code = self.log, self.process.poll()
+        self.__exit__()
+        why = f"did not say {pattern!r} in time" if code is None else f"ended early with code {code}"
+        raise RuntimeError(f"the process {why}:\n{log}")
 
     def kill(self) -> None:
         """`kill -9`."""
