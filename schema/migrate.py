@@ -1,6 +1,6 @@
 """Numbered SQL files, forward only: apply, show, check.
 
-Invariant: a shipped file never changes. The ledger keeps each file's checksum, and a difference is an error that names it.
+Invariant: a shipped file never changes. The ledger keeps each checksum, and a difference is an error that names it.
 """
 
 from __future__ import annotations

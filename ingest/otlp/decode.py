@@ -136,7 +136,7 @@ def _measured(buffer: np.ndarray, bounds: np.ndarray) -> tuple[int, int, int]:
     request, offset = measure(buffer, bounds, counts)
     if request >= 0:
         which = f"request {request}: " if len(bounds) > 2 else ""
-        raise InvalidPayload(f"{which}not an OTLP trace request: malformed protobuf at byte {offset}")
+        raise InvalidPayload(f"{which}not an OTLP trace request: malformed protobuf at byte {int(offset)}")
     resources, spans, short = counts.tolist()
     return resources, spans, short
 

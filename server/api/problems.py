@@ -28,6 +28,7 @@ from chronotope.schema.errors import (
     StoreError,
     StoreInUse,
     TooLarge,
+    UnsupportedMedia,
 )
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ PROBLEMS: Mapping[type[ChronotopeError], tuple[int, str]] = {
     Impossible: (422, "impossible"),
     NotFound: (404, "not-found"),
     TooLarge: (413, "too-large"),
+    UnsupportedMedia: (415, "unsupported-media-type"),
     Busy: (503, "busy"),
     StoreInUse: (503, "store-in-use"),
     SchemaMismatch: (503, "schema-mismatch"),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from chronotope.schema.errors import ChronotopeError, InvalidValue
+from chronotope.schema.errors import ChronotopeError, InvalidConfig, InvalidPayload, InvalidValue
 
 
 class Entry(NamedTuple):
@@ -71,9 +71,14 @@ class LazyGroup(click.Group):
             _refuse(error)
 
 
+def _is_usage(error: ChronotopeError) -> bool:
+    """Whether an option was wrong, and not what a file or a server said."""
+    return isinstance(error, InvalidValue) and not isinstance(error, InvalidPayload | InvalidConfig)
+
+
 def _refuse(error: ChronotopeError) -> NoReturn:
     click.echo(f"chronotope: {' '.join(str(error).split())}", err=True)
-    raise click.exceptions.Exit(2 if isinstance(error, InvalidValue) else 1)
+    raise click.exceptions.Exit(2 if _is_usage(error) else 1)
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
