@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from chronotope.schema.errors import ChronotopeError, InvalidConfig, InvalidPayload, InvalidValue
+from chronotope.schema.errors import ChronotopeError, InvalidPayload, InvalidValue
 
 
 class Entry(NamedTuple):
@@ -72,8 +72,8 @@ class LazyGroup(click.Group):
 
 
 def _is_usage(error: ChronotopeError) -> bool:
-    """Whether an option was wrong, and not what a file or a server said."""
-    return isinstance(error, InvalidValue) and not isinstance(error, InvalidPayload | InvalidConfig)
+    """Whether an option or the configuration was wrong, and not the data."""
+    return isinstance(error, InvalidValue) and not isinstance(error, InvalidPayload)
 
 
 def _refuse(error: ChronotopeError) -> NoReturn:
