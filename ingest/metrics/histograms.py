@@ -168,8 +168,8 @@ def latency_increases(increases: Increases, families: Families, *, unit_s: float
         place = np.full(len(heads), -1, np.int64)
         place[rows] = np.arange(len(rows))
         of_these = np.flatnonzero(place[histogram] >= 0)
-        cumulated = np.zeros((len(rows), len(les)))
-        cumulated[place[histogram[of_these]], bounds.column[series[of_these]]] = increases.increase[of_these]
+        at = place[histogram[of_these]] * len(les) + bounds.column[series[of_these]]
+        cumulated = np.bincount(at, increases.increase[of_these], len(rows) * len(les)).reshape(len(rows), len(les))
         # After a reset that nobody saw a lower bound may have risen by more than one above it.
         cumulated = np.minimum.accumulate(cumulated[:, ::-1], axis=1)[:, ::-1]
         cumulated[:, 1:] = np.maximum(cumulated[:, 1:] - cumulated[:, :-1], 0.0)

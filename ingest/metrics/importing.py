@@ -1,8 +1,9 @@
 """Files of metrics with timestamps into the store.
 
 Invariant: a file counts once, however often it is imported under the same configuration: the same observations are
-inserted with the same tokens. Increases wait in memory, as columns, until the file ends or there are
-`MOST_WAITING`, because files come series after series, and the buckets of a histogram belong together.
+inserted with the same tokens. Increases wait in memory until the file ends, because files come series after series,
+and the buckets of a histogram belong together; when there are `MOST_WAITING` they are folded (see `folding`), so what
+waits is bounded by edges and time, and when even that is too much, it is told.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import pyarrow as pa
 from chronotope.ingest.identity import Identities
 from chronotope.ingest.importers.opening import Progress, open_input
 from chronotope.ingest.metrics.columns import Increases
+from chronotope.ingest.metrics.folding import Folder
 from chronotope.ingest.metrics.openmetrics import OpenMetricsFile
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.schema.config import Config
 
 LONGEST_GAP_MS = 3_600_000  # files often have a sample only every few minutes
-MOST_WAITING = 8_000_000
+MOST_WAITING = 1_000_000
+MOST_FOLDED = 4_000_000
 
 
 class MetricsImport:
@@ -37,6 +40,7 @@ class MetricsImport:
     def __init__(self, config: Config, identities: Callable[[], Identities] = Identities) -> None:
         self.pipeline = MetricsPipeline(config, identities, longest_gap_ms=LONGEST_GAP_MS)
         self.samples = 0
+        self.held = 0  # increases that wait
 
     def tables(self, path: str | Path, on_progress: Progress) -> Iterator[tuple[pa.Table, str]]:
         """Yield the observations of a file, each table with the token of its insert.
@@ -47,11 +51,18 @@ class MetricsImport:
         with open_input(path, on_progress) as opened:
             file = OpenMetricsFile(cast(BinaryIO, opened), self.pipeline.table, wanted=self.pipeline.rules.wanted)
             self.pipeline.begin_anew()
+            folder = Folder(self.pipeline.meanings, self.pipeline.counters.families, self.pipeline.table.names)
             waiting: list[Increases] = []
+            folded = 0
             for samples in file:
                 self.samples += len(samples)
                 waiting.append(self.pipeline.increases(samples))
-                if sum(map(len, waiting)) > MOST_WAITING:
+                self.held = sum(map(len, waiting))
+                if self.held > MOST_WAITING + folded:
+                    waiting[:] = [folder.fold(_joined(waiting))]
+                    self.held = folded = len(waiting[0])
+                if folded > MOST_FOLDED:
+                    folded = 0
                     yield from self._observed(waiting)
             yield from self._observed(waiting)
             self.pipeline.table.skipped += file.parser.skipped
