@@ -159,10 +159,11 @@ def add_lifetimes(columns: EdgeColumns, lifetimes: pa.Table) -> None:
     """Fill in ids and when each edge was seen, from `directory.read_lifetimes`."""
     edge = find_edges(columns, lifetimes)
     rows = np.flatnonzero(edge >= 0)
-    columns.first_seen = np.full(len(columns), -1, np.int64)
-    columns.last_seen = np.full(len(columns), -1, np.int64)
-    columns.first_seen[edge[rows]] = as_int(lifetimes, "first_seen")[rows]
-    columns.last_seen[edge[rows]] = as_int(lifetimes, "last_seen")[rows]
+    never = np.iinfo(np.int64).max
+    first, last = np.full(len(columns), never), np.full(len(columns), -1, np.int64)
+    np.minimum.at(first, edge[rows], as_int(lifetimes, "first_seen")[rows])
+    np.maximum.at(last, edge[rows], as_int(lifetimes, "last_seen")[rows])
+    columns.first_seen, columns.last_seen = np.where(first == never, -1, first), last
     ids = np.full(len(columns), "", object)
     ids[edge[rows]] = lifetimes.column("id").take(pa.array(rows)).to_numpy()
     columns.ids = ids.tolist()
