@@ -26,7 +26,7 @@ from chronotope.server.graph.series import read_series
 from chronotope.server.graph.steps import plan_steps
 from chronotope.server.settings import KEEP_ALL
 
-ROUNDS = 200
+ROUNDS = 100
 of_histories = pytest.mark.sizes("history", [(100, 2)], [(100, 30), (1_000, 30), (10_000, 30)], indirect=True)
 
 

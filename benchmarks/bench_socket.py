@@ -19,7 +19,7 @@ from benchmarks.history import DAY_S, END_S, MINUTE_LATENCY_S, History
 from benchmarks.percentiles import add_percentiles
 from tests.e2e.process import ServerProcess
 
-ROUNDS = 200
+ROUNDS = 100
 of_histories = pytest.mark.sizes("history", [(100, 2)], [(100, 30), (1_000, 30), (10_000, 30)], indirect=True)
 
 

@@ -8,7 +8,6 @@ there are).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,9 +186,11 @@ def _write_finest(store: Store) -> None:
 
 
 def _write_directory(store: Store, history: History) -> None:
+    """Write what is known of edges and services, and merge all: a merge would disturb what is measured later."""
     _run(store, _LIFETIMES, start=history.start_s, end=END_S)
     _run(store, _SERVICES, start=history.start_s, end=END_S)
-    for table in ("edges_1h", "edge_hours", "edges_1d", "latency_1h", "latency_1d", "edge_lifetimes", "services"):
+    for level in ("10s", "1m", "1h", "1d"):
+        for kind in ("edges", "latency"):
+            store.command(f"OPTIMIZE TABLE {kind}_{level} FINAL")
+    for table in ("edge_hours", "edge_lifetimes", "services"):
         store.command(f"OPTIMIZE TABLE {table} FINAL")
-    while store.rows("SELECT count() FROM system.merges")[0][0]:
-        time.sleep(1)
