@@ -1,4 +1,4 @@
-"""Options and sizes of the benchmarks. `pytest benchmarks --benchmark-only` runs small sizes in a minute or two.
+"""Options and sizes of the benchmarks. `pytest benchmarks --benchmark-only` runs small sizes, in some minutes.
 
 `--sizes=full` runs those of the README's table; `--benchmark-dir` keeps the generated histories between runs.
 """
