@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS latency_1d {on_cluster}
     view     UInt8 CODEC(ZSTD(1)),
     reporter UInt8 CODEC(ZSTD(1)),
     via      LowCardinality(String) CODEC(ZSTD(1)),
-    latency  SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+    latency  SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
 )
 ENGINE = {replicated}AggregatingMergeTree
 PARTITION BY toYear(time)

@@ -462,7 +462,7 @@ CREATE TABLE default.latency_10s
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
@@ -504,7 +504,7 @@ CREATE TABLE default.latency_1d
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYear(time)
@@ -546,7 +546,7 @@ CREATE TABLE default.latency_1h
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYear(time)
@@ -588,7 +588,7 @@ CREATE TABLE default.latency_1m
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
