@@ -20,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from chronotope.schema.errors import StoreError
-from chronotope.schema.location import Location, check_path, parse_store_url
+from chronotope.schema.location import Location, allow_open_files, check_path, parse_store_url
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Store:
         """
         location = parse_store_url(url)
         if location.embedded:
+            allow_open_files()
             check_path(location)
         store = cls(location)
         store.command("SELECT 1")

@@ -58,6 +58,7 @@ class WebServer:
             channel_timeout=60,
             connection_limit=1000,
             ident="chronotope",
+            asyncore_use_poll=True,  # the embedded engine keeps hundreds of files open; select ends at number 1024
         )
         self._listening = [entry for entry in self._map.values() if isinstance(entry, BaseWSGIServer)]
         for server in self._listening:

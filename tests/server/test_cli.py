@@ -30,7 +30,8 @@ def run(*arguments: str, store: str = "chdb://memory") -> Result:
 @pytest.fixture(scope="module")
 def server(history: Store) -> Iterator[str]:
     """A real server on a loopback port, over the same store."""
-    listening = create_server(create_app(history, Settings()), map={}, listen="127.0.0.1:0")
+    app = create_app(history, Settings())
+    listening = create_server(app, map={}, listen="127.0.0.1:0", asyncore_use_poll=True)
     thread = threading.Thread(target=listening.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.effective_port}"
