@@ -1,1 +1,1 @@
-"""The eBPF flow collector: kernel C, its loader and the flow event."""
+"""Reserved for the eBPF flow collector: kernel C, its loader and the flow event."""
