@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import uuid
@@ -29,8 +28,6 @@ from chronotope.schema.config import Config
 from chronotope.schema.store import Store
 
 Insert = Callable[[str, pa.Table, str], None]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)

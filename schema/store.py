@@ -6,7 +6,6 @@ Each thread has a client of its own: calls on one embedded handle wait for each 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import uuid
@@ -21,8 +20,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from chronotope.schema.errors import StoreError
 from chronotope.schema.location import Location, allow_open_files, check_path, parse_store_url
-
-logger = logging.getLogger(__name__)
 
 _UNKNOWN_DATABASE = 81
 # Set once a client: with settings of its own, each query of the embedded engine takes several calls instead of one.

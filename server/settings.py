@@ -7,14 +7,6 @@ from dataclasses import dataclass, field
 from time import time
 
 LEVELS = ("10s", "1m", "1h", "1d")
-
-# A server's default: a week of 10 s, a month of minutes, two years of hours, days for ever.
-SERVER_RETENTION: Mapping[str, int | None] = {
-    "10s": 7 * 86_400,
-    "1m": 30 * 86_400,
-    "1h": 730 * 86_400,
-    "1d": None,
-}
 KEEP_ALL: Mapping[str, int | None] = dict.fromkeys(LEVELS, None)
 
 

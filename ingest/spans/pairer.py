@@ -9,7 +9,6 @@ Invariant: the observations in the store always add up to `calls_of` all spans i
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -32,8 +31,6 @@ from chronotope.ingest.spans.spantable import (
     span_table,
 )
 from chronotope.schema.store import Store
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)

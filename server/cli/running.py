@@ -6,7 +6,6 @@ the store.
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Sequence
@@ -31,8 +30,6 @@ from chronotope.server.api.app import create_app
 from chronotope.server.cli.listening import Address, bind
 from chronotope.server.cli.web import WebServer
 from chronotope.server.settings import Settings, now_ms
-
-logger = logging.getLogger(__name__)
 
 # A body over its limit is still read, up to here: a client that cannot send it all would not read the answer.
 _SLACK_BYTES = 192 * 1024 * 1024
