@@ -21,6 +21,7 @@ BOTH_VIEWS, RESOLVED_ONLY, HOPS_ONLY = 0, 1, 2
 REPORTER_UNSAID, REPORTER_SOURCE, REPORTER_TARGET = 0, 1, 2
 
 VIA_SEPARATOR = "\x1f"
+MOST_CODES = 100  # response codes of one edge that a collector keeps apart; a label with more is no code
 
 MEASURES = (
     "calls",
@@ -49,6 +50,7 @@ SCHEMA = pa.schema(
         *((name, _TEXT) for name in _NAMES[4:]),
         *((name, pa.int64()) for name in MEASURES),
         ("latency", pa.map_(pa.uint8(), pa.int64())),
+        ("codes", pa.map_(pa.string(), pa.int64())),
         ("source_attributes", pa.map_(pa.string(), pa.string())),
         ("target_attributes", pa.map_(pa.string(), pa.string())),
     ]

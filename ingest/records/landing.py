@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from chronotope.ingest.records.codes import spread_codes
 from chronotope.ingest.records.columns import Text
 from chronotope.ingest.records.latencies import Histograms, spread_histograms
 from chronotope.ingest.records.observed import Observed
@@ -44,13 +45,16 @@ def landing_table(seen: Observed, alive: np.ndarray) -> pa.Table:
         )
     over = spread(seen.start_ms[kept], np.maximum(length_ms, 1))
     histogram = _kept(seen.latency, alive)
-    if int((places[histogram.record]).sum()) > MAX_ROWS:
-        raise TooLarge(f"the histograms cover more than {MAX_ROWS} buckets: send smaller batches")
+    codes = seen.codes.take(alive)
+    for name, of_records in (("histograms", histogram.record), ("codes", codes.record)):
+        if int(places[of_records].sum()) > MAX_ROWS:
+            raise TooLarge(f"the {name} cover more than {MAX_ROWS} buckets: send smaller batches")
     measures = _measures(seen, kept, over, histogram)
     latency = spread_histograms(histogram, over, len(kept))
+    by_code = spread_codes(codes, over, len(kept))
     # Most seconds of a long interval with few calls hold nothing; the record itself is always there.
     full = over.first | np.any([column != 0 for column in measures.values()], axis=0)
-    full |= np.diff(latency.offsets.to_numpy()) > 0
+    full |= (np.diff(latency.offsets.to_numpy()) > 0) | (np.diff(by_code.offsets.to_numpy()) > 0)
     rows = np.flatnonzero(full)
     record = kept[over.record[rows]]
     columns: dict[str, Any] = {
@@ -62,6 +66,7 @@ def landing_table(seen: Observed, alive: np.ndarray) -> pa.Table:
         "reporter": seen.reporter[record],
         **{name: column[rows] for name, column in measures.items()},
         "latency": latency.take(pa.array(rows)),
+        "codes": by_code.take(pa.array(rows)),
         "source_attributes": seen.source_attributes.take(pa.array(record)),
         "target_attributes": seen.target_attributes.take(pa.array(record)),
     }

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from chronotope.ingest.records.columns import MAX_COUNT, column_of, floats
 from chronotope.ingest.records.intake import Records
-from chronotope.ingest.records.spreading import Spread
+from chronotope.ingest.records.spreading import Spread, spread_entries
 from chronotope.schema.errors import InvalidPayload
 from chronotope.schema.latency import BUCKETS, bucket_of
 from chronotope.schema.times import shortened
@@ -57,19 +57,10 @@ def histograms(records: Records, name: str) -> Histograms:
 
 def spread_histograms(found: Histograms, over: Spread, records: int) -> pa.Array:
     """Return map<uint8, int64>[M]: the histograms of records, each spread over its record's buckets."""
-    places = np.bincount(over.record, minlength=records)
-    first = np.cumsum(places) - places
-    each = places[found.record]
-    entry = np.repeat(np.arange(len(found.record)), each)
-    nth = np.arange(len(entry)) - np.repeat(np.cumsum(each) - each, each)
-    place = first[found.record[entry]] + nth
-    shares = over.share_of(found.count[entry], place)
-    key = place[shares > 0] * BUCKETS + found.bucket[entry][shares > 0]
-    used, index = np.unique(key, return_inverse=True)
-    counts = np.zeros(len(used), np.int64)
-    np.add.at(counts, index, shares[shares > 0])
-    offsets = np.searchsorted(used, np.arange(len(over.record) + 1) * BUCKETS).astype(np.int32)
-    return pa.MapArray.from_arrays(pa.array(offsets), pa.array((used % BUCKETS).astype(np.uint8)), pa.array(counts))
+    entries = spread_entries(found.record, found.bucket, found.count, BUCKETS, over, records)
+    return pa.MapArray.from_arrays(
+        pa.array(entries.offsets), pa.array(entries.key.astype(np.uint8)), pa.array(entries.count)
+    )
 
 
 def _entries(records: Records, name: str, column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

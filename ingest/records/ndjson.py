@@ -114,18 +114,19 @@ class _Decoder:
 
 def _array(values: Any, field: pa.Field) -> pa.Array:
     if pa.types.is_map(field.type):
-        values = [None if items is None else list(_items(items)) for items in values]
+        as_text = pa.types.is_string(field.type.item_type)
+        values = [None if items is None else list(_items(items, as_text=as_text)) for items in values]
     return pa.array(values, field.type)
 
 
-def _items(items: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the pairs of an object or a list of pairs; what is no text in an object becomes it, null is left out."""
+def _items(items: Any, *, as_text: bool) -> Iterator[tuple[Any, Any]]:
+    """Yield the pairs of an object or a list of pairs; null is left out, and what shall be text becomes it."""
     if not isinstance(items, dict):
         yield from items
         return
     for key, value in items.items():
         if value is not None:
-            yield key, value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            yield key, value if isinstance(value, str) or not as_text else msgspec.json.encode(value).decode()
 
 
 def _explained(message: str, values: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.records import columns
+from chronotope.ingest.records.codes import Codes, codes
 from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, STRINGS, Text
 from chronotope.ingest.records.intake import Records
 from chronotope.ingest.records.latencies import Histograms, histograms
@@ -53,6 +54,7 @@ class ObservationLine(msgspec.Struct):
     retransmits: _Count = None
     latency_ms_sum: float | None = None
     latency_ms_buckets: list[tuple[float | None, Annotated[float, msgspec.Meta(ge=0)]]] | None = None
+    codes: dict[str, _Count] | None = None
     source_attributes: _Attributes = None
     target_attributes: _Attributes = None
 
@@ -61,6 +63,7 @@ _TYPES = {
     "time": pa.timestamp("ms", tz="UTC"),
     "via": pa.list_(pa.string()),
     "latency_ms_buckets": pa.list_(pa.list_(pa.float64())),
+    "codes": pa.map_(pa.string(), pa.float64()),
     "source_attributes": STRINGS,
     "target_attributes": STRINGS,
     **dict.fromkeys((*COUNTS, "interval_s", "latency_ms_sum"), pa.float64()),
@@ -79,6 +82,7 @@ class Observed:
     counts: Mapping[str, np.ndarray]  # of COUNTS, and latency_us_sum
     timed: np.ndarray  # bool[N]: it says the sum of its latencies
     latency: Histograms
+    codes: Codes
     source_attributes: pa.Array
     target_attributes: pa.Array
 
@@ -100,6 +104,7 @@ def observed(records: Records, parse_time: ParseTime, aliases: Mapping[str, str]
     records.refuse(latency_ms > MAX_COUNT / 1000, lambda row: f"latency_ms_sum {latency_ms[row]:g} is too large")
     counts = _counts(records)
     counts["latency_us_sum"] = np.rint(np.nan_to_num(np.clip(latency_ms, 0, 1e12)) * 1000).astype(np.int64)
+    by_code = _codes(records, counts)
     reporter = columns.text(records, "reporter")
     _accept(records, "reporter", reporter, REPORTERS)
     return Observed(
@@ -110,6 +115,7 @@ def observed(records: Records, parse_time: ParseTime, aliases: Mapping[str, str]
         counts=counts,
         timed=~np.isnan(latency_ms),
         latency=histograms(records, "latency_ms_buckets"),
+        codes=by_code,
         source_attributes=columns.strings(records, "source_attributes"),
         target_attributes=columns.strings(records, "target_attributes"),
     )
@@ -125,6 +131,15 @@ def _counts(records: Records) -> dict[str, np.ndarray]:
         lambda row: f"errors {errors[row]} is more than calls {calls[row]}; errors are calls too",
     )
     return counts
+
+
+def _codes(records: Records, counts: Mapping[str, np.ndarray]) -> Codes:
+    found, calls = codes(records, "codes"), counts["calls"]
+    sums = found.totals(len(records.lines))
+    records.refuse(
+        sums > calls, lambda row: f"codes add up to {sums[row]}, more than calls {calls[row]}; use at most that many"
+    )
+    return found
 
 
 def _texts(records: Records, aliases: Mapping[str, str]) -> dict[str, Text]:

@@ -69,3 +69,39 @@ def spread(start_ms: np.ndarray, length_ms: np.ndarray) -> Spread:
     begin = np.maximum(bucket * BUCKET_MS - start_ms[record], 0)
     end = np.minimum((bucket + 1) * BUCKET_MS - start_ms[record], length_ms[record])
     return Spread(record, bucket * BUCKET_S, begin, end, start_ms, length_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadEntries:
+    """What fell to M buckets of time: `count[k]` under `key[k]`, for k from `offsets[m]` up to `offsets[m + 1]`."""
+
+    offsets: np.ndarray  # int32[M+1]
+    key: np.ndarray  # int64[K], rising in each bucket of time
+    count: np.ndarray  # int64[K], positive
+
+
+def spread_entries(
+    record: np.ndarray, key: np.ndarray, count: np.ndarray, keys: int, over: Spread, records: int
+) -> SpreadEntries:
+    """Spread counts that stand under keys, each over the buckets of its record.
+
+    Args:
+        record: int64[K]: whose count each is; in any order, and the same record and key more than once.
+        key: int[K], from 0 up to, not including, `keys`.
+        count: int64[K].
+        over: of all N records.
+        records: N.
+    """
+    places = np.bincount(over.record, minlength=records)
+    first = np.cumsum(places) - places
+    each = places[record]
+    entry = np.repeat(np.arange(len(record)), each)
+    nth = np.arange(len(entry)) - np.repeat(np.cumsum(each) - each, each)
+    place = first[record[entry]] + nth
+    shares = over.share_of(count[entry], place)
+    some = shares > 0
+    used, index = np.unique(place[some] * keys + key[entry][some], return_inverse=True)
+    counts = np.zeros(len(used), np.int64)
+    np.add.at(counts, index, shares[some])
+    offsets = np.searchsorted(used, np.arange(len(over.record) + 1) * keys).astype(np.int32)
+    return SpreadEntries(offsets, used % keys, counts)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chronotope.schema.observations import MOST_CODES
+
 Json = dict[str, Any]
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -41,6 +43,12 @@ OBSERVATION: Json = {
         "latency_ms_buckets": {
             "type": "array",
             "items": {"type": "array", "prefixItems": [{"type": "number"}, _COUNT], "minItems": 2, "maxItems": 2},
+        },
+        "codes": {
+            "type": "object",
+            "additionalProperties": _COUNT,
+            "maxProperties": MOST_CODES,
+            "description": "Response code → how many of the calls had it.",
         },
         "source_attributes": _ATTRIBUTES,
         "target_attributes": _ATTRIBUTES,

@@ -462,7 +462,8 @@ CREATE TABLE default.latency_10s
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1)),
+    `codes` SimpleAggregateFunction(sumMap, Map(String, Int64)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
@@ -479,7 +480,8 @@ CREATE MATERIALIZED VIEW default.latency_10s_view TO default.latency_10s
     `view` UInt8,
     `reporter` UInt8,
     `via` LowCardinality(String),
-    `latency` Map(UInt8, Int64)
+    `latency` Map(UInt8, Int64),
+    `codes` Map(String, Int64)
 )
 AS SELECT
     toDateTime(time, 'UTC') AS time,
@@ -490,9 +492,10 @@ AS SELECT
     view,
     reporter,
     via,
-    latency
+    latency,
+    codes
 FROM default.observations
-WHERE notEmpty(latency);
+WHERE notEmpty(latency) OR notEmpty(codes);
 
 CREATE TABLE default.latency_1d
 (
@@ -504,7 +507,8 @@ CREATE TABLE default.latency_1d
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1)),
+    `codes` SimpleAggregateFunction(sumMap, Map(String, Int64)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYear(time)
@@ -521,7 +525,8 @@ CREATE MATERIALIZED VIEW default.latency_1d_view TO default.latency_1d
     `view` UInt8,
     `reporter` UInt8,
     `via` LowCardinality(String),
-    `latency` Map(UInt8, Int64)
+    `latency` Map(UInt8, Int64),
+    `codes` Map(String, Int64)
 )
 AS SELECT
     toStartOfDay(time) AS time,
@@ -532,9 +537,10 @@ AS SELECT
     view,
     reporter,
     via,
-    latency
+    latency,
+    codes
 FROM default.observations
-WHERE notEmpty(latency);
+WHERE notEmpty(latency) OR notEmpty(codes);
 
 CREATE TABLE default.latency_1h
 (
@@ -546,7 +552,8 @@ CREATE TABLE default.latency_1h
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1)),
+    `codes` SimpleAggregateFunction(sumMap, Map(String, Int64)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYear(time)
@@ -563,7 +570,8 @@ CREATE MATERIALIZED VIEW default.latency_1h_view TO default.latency_1h
     `view` UInt8,
     `reporter` UInt8,
     `via` LowCardinality(String),
-    `latency` Map(UInt8, Int64)
+    `latency` Map(UInt8, Int64),
+    `codes` Map(String, Int64)
 )
 AS SELECT
     toStartOfHour(time) AS time,
@@ -574,9 +582,10 @@ AS SELECT
     view,
     reporter,
     via,
-    latency
+    latency,
+    codes
 FROM default.observations
-WHERE notEmpty(latency);
+WHERE notEmpty(latency) OR notEmpty(codes);
 
 CREATE TABLE default.latency_1m
 (
@@ -588,7 +597,8 @@ CREATE TABLE default.latency_1m
     `view` UInt8 CODEC(ZSTD(1)),
     `reporter` UInt8 CODEC(ZSTD(1)),
     `via` LowCardinality(String) CODEC(ZSTD(1)),
-    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1))
+    `latency` SimpleAggregateFunction(sumMap, Map(UInt8, Int64)) CODEC(T64, ZSTD(1)),
+    `codes` SimpleAggregateFunction(sumMap, Map(String, Int64)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(time)
@@ -605,7 +615,8 @@ CREATE MATERIALIZED VIEW default.latency_1m_view TO default.latency_1m
     `view` UInt8,
     `reporter` UInt8,
     `via` LowCardinality(String),
-    `latency` Map(UInt8, Int64)
+    `latency` Map(UInt8, Int64),
+    `codes` Map(String, Int64)
 )
 AS SELECT
     toStartOfMinute(time) AS time,
@@ -616,9 +627,10 @@ AS SELECT
     view,
     reporter,
     via,
-    latency
+    latency,
+    codes
 FROM default.observations
-WHERE notEmpty(latency);
+WHERE notEmpty(latency) OR notEmpty(codes);
 
 CREATE TABLE default.metric_chunks
 (
@@ -656,6 +668,7 @@ CREATE TABLE default.observations
     `rtt_us_sum` Int64,
     `rtt_count` Int64,
     `latency` Map(UInt8, Int64) COMMENT 'logarithmic bucket → calls, see latency.py',
+    `codes` Map(String, Int64) COMMENT 'response code → calls',
     `source_attributes` Map(String, String),
     `target_attributes` Map(String, String)
 )

@@ -15,6 +15,10 @@ from chronotope.schema.migrate import LEDGER, Migration, migrate, pending, read_
 from chronotope.schema.store import Store
 
 MIGRATIONS = read_migrations()
+_REPEATABLE = (
+    r"(CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+ ON CLUSTER 'c'"
+    r"|ALTER TABLE \w+ ON CLUSTER 'c'\s+(ADD COLUMN IF NOT EXISTS|MODIFY QUERY\s+SELECT))"
+)
 
 
 def by_name(migration: Migration) -> str:
@@ -58,8 +62,27 @@ def test_migration_broken_off_half_way_is_finished_by_the_next(
         broken_off = show_schema(store)
         assert migrate(store) == []
     names = re.findall(r"^CREATE (?:TABLE|MATERIALIZED VIEW) \S+?\.(\S+)", broken_off, re.MULTILINE)
-    declared = [re.findall(r"IF NOT EXISTS (\S+)", migration.sql) for migration in MIGRATIONS]
+    declared = [re.findall(r"(?:TABLE|VIEW) IF NOT EXISTS (\S+)", migration.sql) for migration in MIGRATIONS]
     assert set(names) == {"schema_migrations", *chain.from_iterable(declared)}
+
+
+def test_codes_come_to_a_store_that_is_full_already(any_store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before has none; what is written after has, at every level, beside what is there."""
+    landed = (
+        "INSERT INTO observations (time, source, target, protocol, layer, calls, latency{}) "
+        "VALUES (toDateTime(1000000, 'UTC'), 'a', 'b', 'http', 'ipc', 5, map(7, 5){})"
+    )
+    with Store.open(any_store_url) as store:
+        monkeypatch.setattr(module, "read_migrations", lambda: [one for one in MIGRATIONS if one.version < 17])
+        migrate(store)
+        store.command(landed.format("", ""))
+        monkeypatch.undo()
+        assert [one.version for one in migrate(store)] == [one.version for one in MIGRATIONS if one.version >= 17]
+        store.command(landed.format(", codes", ", map('200', 4, '503', 1)"))
+        for level in ("10s", "1m", "1h", "1d"):
+            sums = store.rows(f"SELECT sumMap(r.latency), sumMap(r.codes) FROM latency_{level} AS r")
+            assert sums == [({7: 10}, {"200": 4, "503": 1})], level
+        assert store.rows("SELECT sum(calls) FROM edges_10s") == [(10,)]
 
 
 def test_crash_before_the_ledger_is_written_repeats_the_migration(store: Store) -> None:
@@ -86,7 +109,7 @@ def test_cluster_placeholders_make_every_object_replicated(migration: Migration)
     """No cluster can be started here: what is checked is what would be sent to one."""
     for statement in statements(migration.sql, cluster="c"):
         text = re.sub(r"--[^\n]*\n", "", statement).lstrip()
-        assert re.match(r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+ ON CLUSTER 'c'", text), text
+        assert re.match(_REPEATABLE, text), text
         engines = re.findall(r"ENGINE = (\w+)", text)
         assert engines == [] or engines == ["Null"] or engines[0].startswith("Replicated"), text
         assert "non_replicated" not in text
