@@ -109,7 +109,9 @@ class Filters(Parameters):
     group_by: str = Field(
         "", max_length=300, description="`namespace`, `kind` or an attribute: nodes with the same value become one."
     )
-    measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
+    measures: Literal["counts", "full"] = Field(
+        "counts", description="`full`: latency quantiles and response codes too."
+    )
 
     def wanted(self, start_ms: int, end_ms: int) -> Question:
         """Return what is asked of the window [start, end), Unix milliseconds."""
@@ -183,7 +185,9 @@ class TimelineParameters(StepParameters):
 class SeriesParameters(StepParameters):
     """Parameters of one edge over time."""
 
-    measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
+    measures: Literal["counts", "full"] = Field(
+        "counts", description="`full`: latency quantiles and response codes too."
+    )
 
 
 class ServicesParameters(WindowParameters):
@@ -207,7 +211,9 @@ class ServiceParameters(WindowParameters):
     layers: Layers = Field((), description="Whose evidence counts; all by default.")
     view: View = Field("resolved", description=_VIEW)
     protocol: Texts = Field((), description="Only edges over one of these protocols.")
-    measures: Literal["counts", "full"] = Field("counts", description="`full`: latency quantiles too.")
+    measures: Literal["counts", "full"] = Field(
+        "counts", description="`full`: latency quantiles and response codes too."
+    )
 
     def question(self, service: str, now_ms: int) -> Question:
         """Return the graph around the service."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from chronotope.server.graph.codes import moved_codes
 from chronotope.server.graph.columns import (
     EdgeColumns,
     LayerColumns,
@@ -109,6 +110,7 @@ def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> Edg
             {measure: at_places(values) for measure, values in layer.measures.items()},
             at_places(layer.by_target),
             keep_histograms(layer.histograms, place),
+            moved_codes(layer.codes, place),
         )
         for name, layer in columns.layers.items()
     }

@@ -40,7 +40,10 @@ class RoundTrip(Struct, gc=False):
 
 
 class Calls(Struct, gc=False):
-    """What traces or client/server metrics say of an edge. `latency_at`: which end measured it."""
+    """What traces or client/server metrics say of an edge.
+
+    `latency_at`: which end measured it. `codes`: calls by response code, where one is known, only with `measures=full`.
+    """
 
     calls: int
     errors: int
@@ -51,6 +54,7 @@ class Calls(Struct, gc=False):
     connections: int | UnsetType = UNSET
     bytes_sent: int | UnsetType = UNSET
     bytes_received: int | UnsetType = UNSET
+    codes: dict[str, int] | UnsetType = UNSET
 
 
 class Flows(Struct, gc=False):

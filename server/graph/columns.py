@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from chronotope.schema.names import edge_id
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
+from chronotope.server.graph.codes import CodeColumns, codes_of, moved_codes
 
 Measures = dict[str, np.ndarray]  # name → int64[E]
 _VITAL = ("calls", "connections", "bytes_sent", "bytes_received")
@@ -36,6 +37,7 @@ class LayerColumns:
     measures: Measures
     by_target: np.ndarray  # bool[E]: only the edge's target reported
     histograms: Histograms | None = None
+    codes: CodeColumns | None = None
 
 
 @dataclass(slots=True)
@@ -70,18 +72,31 @@ def edge_columns(counts: pa.Table) -> EdgeColumns:
     keys = edge_keys(source, target, protocol, len(names), len(protocols))
     found, first, edge = np.unique(keys, return_index=True, return_inverse=True)
     columns = EdgeColumns(names, protocols, source[first], target[first], protocol[first], {})
-    layer_codes, layer_names = coded(counts, "layer")
+    columns.layers = layers_of(counts, edge, len(found))
+    columns.via = routes_of(counts, edge)
+    return keep_edges(columns, alive_somewhere(columns))
+
+
+def layers_of(counts: pa.Table, edge: np.ndarray, edges: int, apart: tuple[str, ...] = ()) -> dict[str, LayerColumns]:
+    """Return the evidence by layer of E edges, from R rows with a layer, `by_target` and measures.
+
+    Args:
+        counts: R rows; every other whole number is a measure.
+        edge: int64[R], the edge of each row.
+        edges: E.
+        apart: columns that are no measure either.
+    """
+    codes, names = coded(counts, "layer")
     by_target = as_int(counts, "by_target").astype(bool)
-    measured = [name for name in counts.column_names if pa.types.is_integer(counts.schema.field(name).type)]
-    sums = {name: as_int(counts, name) for name in measured if name != "by_target"}
-    for code, layer in enumerate(layer_names):
-        rows = np.flatnonzero(layer_codes == code)
+    measured = [field.name for field in counts.schema if pa.types.is_integer(field.type)]
+    sums = {name: as_int(counts, name) for name in measured if name not in ("by_target", *apart)}
+    found: dict[str, LayerColumns] = {}
+    for layer in LAYERS:
+        rows = np.flatnonzero(codes == names.index(layer)) if layer in names else np.empty(0, np.int64)
         if len(rows):
             own = {name: values[rows] for name, values in sums.items()}
-            columns.layers[layer] = layer_columns(edge[rows], own, by_target[rows], len(found))
-    columns.layers = {layer: columns.layers[layer] for layer in LAYERS if layer in columns.layers}
-    columns.via = _routes(counts, edge)
-    return keep_edges(columns, alive_somewhere(columns))
+            found[layer] = layer_columns(edge[rows], own, by_target[rows], edges)
+    return found
 
 
 def layer_columns(edge: np.ndarray, sums: Measures, by_target: np.ndarray, edges: int) -> LayerColumns:
@@ -125,6 +140,7 @@ def keep_edges(columns: EdgeColumns, keep: np.ndarray) -> EdgeColumns:
             {measure: values[index] for measure, values in layer.measures.items()},
             layer.by_target[index],
             keep_histograms(layer.histograms, place),
+            moved_codes(layer.codes, place),
         )
         for name, layer in columns.layers.items()
         if layer.alive[index].any()
@@ -173,11 +189,15 @@ def add_lifetimes(columns: EdgeColumns, lifetimes: pa.Table) -> None:
 
 
 def add_latency(columns: EdgeColumns, latency: pa.Table) -> None:
-    """Fill in histograms, from `evidence.read_latency`."""
-    edge = find_edges(columns, latency)
+    """Fill in histograms and codes, from `evidence.read_latency`."""
+    place_latency(columns, latency, find_edges(columns, latency))
+
+
+def place_latency(columns: EdgeColumns, latency: pa.Table, edge: np.ndarray) -> None:
+    """Fill in histograms and codes of R rows whose edges are known, int64[R]; -1 drops one."""
     layer_codes, layer_names = coded(latency, "layer")
     by_target = as_int(latency, "by_target").astype(bool)
-    every = histograms_of(latency)
+    every, by_code = histograms_of(latency), codes_of(latency)
     for code, name in enumerate(layer_names):
         layer = columns.layers.get(name)
         if layer is None:
@@ -185,6 +205,7 @@ def add_latency(columns: EdgeColumns, latency: pa.Table) -> None:
         wanted = (layer_codes == code) & (edge >= 0)
         wanted[wanted] = layer.by_target[edge[wanted]] == by_target[wanted]
         layer.histograms = keep_histograms(every, np.where(wanted, edge, -1))
+        layer.codes = by_code.moved(np.where(wanted, edge, -1))
 
 
 def histograms_of(latency: pa.Table) -> Histograms:
@@ -281,7 +302,7 @@ def _alive(sums: Measures, edges: int) -> np.ndarray:
     return alive
 
 
-def _routes(counts: pa.Table, edge: np.ndarray) -> dict[int, list[str]]:
+def routes_of(counts: pa.Table, edge: np.ndarray) -> dict[int, list[str]]:
     """Return the distinct intermediaries of each edge that passes some, in order of its routes."""
     codes, values = coded(counts, "via")
     if not any(values):

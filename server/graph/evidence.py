@@ -23,6 +23,8 @@ FLOW_MEASURES = (
 )  # fmt: skip
 # Latency that the source, or the target, of an edge measured.
 LATENCY_ENDS = ("latency_at_source", "latency_at_target")
+# What the tables of latency have beside the counts: calls by latency, and by response code.
+DISTRIBUTIONS = ("latency", "codes")
 
 # In layer ipc both ends report the same calls: what the target said is kept apart, and used where the source is silent.
 # In layer trace a call is written once, by whichever end's span is known.
@@ -56,13 +58,11 @@ def read_counts(store: Store, plan: Plan, question: Question) -> pa.Table:
 
 
 def read_latency(store: Store, plan: Plan, question: Question) -> pa.Table:
-    """Return the histograms of the window: `source`, `target`, `protocol`, `layer`, `by_target`, `latency`; R rows."""
+    """Return latency and codes of the window: `source`, `target`, `protocol`, `layer`, `by_target` and both; R rows."""
     parameters: dict[str, Any] = {}
-    rows = _segments("latency", plan, question, [*_KEYS, "reporter", "latency"], parameters)
-    sql = (
-        f"SELECT {', '.join(_KEYS)}, {BY_TARGET}, sumMap(r.latency) AS latency FROM ({rows}) AS r "
-        f"GROUP BY {', '.join(_KEYS)}, by_target"
-    )
+    rows = _segments("latency", plan, question, [*_KEYS, "reporter", *DISTRIBUTIONS], parameters)
+    sums = ", ".join(f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS)
+    sql = f"SELECT {', '.join(_KEYS)}, {BY_TARGET}, {sums} FROM ({rows}) AS r GROUP BY {', '.join(_KEYS)}, by_target"
     return store.query(sql, parameters)
 
 

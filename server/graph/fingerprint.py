@@ -30,6 +30,9 @@ def fingerprint(columns: EdgeColumns, directory: Directory, question: Question, 
         digest.update(name.encode())
         arrays += [layer.alive, *layer.measures.values()]
         arrays += [layer_quantiles(layer)] if question.full else []
+        if layer.codes is not None:
+            digest.update("\0".join(layer.codes.names).encode())
+            arrays += [layer.codes.edge, layer.codes.code, layer.codes.count]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chronotope.schema.names import edge_id, split_service_id
+from chronotope.server.graph.codes import moved_codes
 from chronotope.server.graph.columns import (
     EdgeColumns,
     Histograms,
@@ -99,7 +100,9 @@ def _add_up(layer: LayerColumns, edge: np.ndarray, edges: int) -> LayerColumns:
         np.add.at(measures[name], edge, values)
     alive = np.zeros(edges, bool)
     alive[edge[layer.alive]] = True
-    return LayerColumns(alive, measures, np.zeros(edges, bool), _merge(layer.histograms, edge))
+    return LayerColumns(
+        alive, measures, np.zeros(edges, bool), _merge(layer.histograms, edge), moved_codes(layer.codes, edge)
+    )
 
 
 def _merge(histograms: Histograms | None, edge: np.ndarray) -> Histograms | None:

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from chronotope.schema.latency import quantiles_ms
 from chronotope.server.graph.answer import Calls, Flows, Latency, RoundTrip
+from chronotope.server.graph.codes import code_records
 from chronotope.server.graph.columns import LayerColumns, Measures
 from chronotope.server.graph.evidence import LATENCY_ENDS
 
@@ -26,7 +27,7 @@ def call_records(layer: LayerColumns, seconds: int, *, full: bool, ends: bool) -
     Args:
         layer: E edges of layer trace or ipc.
         seconds: length of the window.
-        full: with quantiles.
+        full: with quantiles; codes are there where they were read.
         ends: say which end measured the latency.
     """
     index = np.flatnonzero(layer.alive)
@@ -40,6 +41,7 @@ def call_records(layer: LayerColumns, seconds: int, *, full: bool, ends: bool) -
         _latencies(layer, own, index, full=full),
         _latency_ends(own) if ends else repeat(UNSET),
         *(_where_any(own[name]) for name in _EXTRAS),
+        code_records(layer.codes, index),
     )
     return _placed(list(records), index, len(layer.alive))
 

@@ -14,6 +14,7 @@ from chronotope.schema.store import Store
 from chronotope.schema.times import format_time, shortened
 from chronotope.server.graph.answer import Layer, Window
 from chronotope.server.graph.assemble import format_times, window_of_steps
+from chronotope.server.graph.codes import code_columns, codes_of
 from chronotope.server.graph.columns import (
     LayerColumns,
     as_int,
@@ -22,7 +23,7 @@ from chronotope.server.graph.columns import (
     keep_histograms,
     layer_columns,
 )
-from chronotope.server.graph.evidence import BY_TARGET, during, latency_ends, measures_of, where
+from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
 from chronotope.server.graph.measures import layer_quantiles, or_none, ratio
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.steps import Steps
@@ -41,7 +42,7 @@ class LatencyColumns(Struct):
 
 
 class CallColumns(Struct):
-    """What traces or client/server metrics say."""
+    """What traces or client/server metrics say. `codes`: by response code, only with `measures=full`."""
 
     calls: Numbers
     errors: Numbers
@@ -51,6 +52,7 @@ class CallColumns(Struct):
     connections: Numbers
     bytes_sent: Numbers
     bytes_received: Numbers
+    codes: dict[str, Numbers] | UnsetType = UNSET
 
 
 class RoundTripColumns(Struct):
@@ -150,7 +152,8 @@ def _read_counts(store: Store, steps: Steps, question: Question, ends: dict[str,
 
 
 def _read_latency(store: Store, steps: Steps, question: Question, ends: dict[str, str]) -> pa.Table:
-    return _read(store, f"latency_{steps.level}", "sumMap(r.latency) AS latency", steps, question, ends, "")
+    sums = ", ".join(f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS)
+    return _read(store, f"latency_{steps.level}", sums, steps, question, ends, "")
 
 
 def _read(
@@ -183,11 +186,12 @@ def _layers(counts: pa.Table, count: int) -> dict[str, LayerColumns]:
 def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int) -> None:
     step, by_target = as_int(latency, "step"), as_int(latency, "by_target").astype(bool)
     codes, names = coded(latency, "layer")
-    every = histograms_of(latency)
+    every, by_code = histograms_of(latency), codes_of(latency)
     for code, name in enumerate(names):
         if name in layers:
             wanted = (codes == code) & (layers[name].by_target[step] == by_target)
             layers[name].histograms = keep_histograms(every, np.where(wanted, step, -1))
+            layers[name].codes = by_code.moved(np.where(wanted, step, -1))
 
 
 def _via(counts: pa.Table) -> list[str]:
@@ -221,6 +225,7 @@ def _calls(layer: LayerColumns, seconds: int, *, full: bool) -> CallColumns:
         ratio(own["errors"], own["calls"]),
         latency,
         *(own[name].tolist() for name in ("connections", "bytes_sent", "bytes_received")),
+        (code_columns(layer.codes, len(layer.alive)) or UNSET) if full else UNSET,
     )
 
 
