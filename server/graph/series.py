@@ -224,7 +224,9 @@ def _calls(layer: LayerColumns, seconds: int, *, full: bool) -> CallColumns:
         np.round(own["calls"] / seconds, 6).tolist(),
         ratio(own["errors"], own["calls"]),
         latency,
-        *(own[name].tolist() for name in ("connections", "bytes_sent", "bytes_received")),
+        own["connections"].tolist(),
+        own["bytes_sent"].tolist(),
+        own["bytes_received"].tolist(),
         (code_columns(layer.codes, len(layer.alive)) or UNSET) if full else UNSET,
     )
 
