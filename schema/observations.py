@@ -17,8 +17,12 @@ KINDS = ("service", "database", "messaging", "external", "intermediary", "unknow
 
 # Which of the two views of the graph an observation belongs to.
 BOTH_VIEWS, RESOLVED_ONLY, HOPS_ONLY = 0, 1, 2
+# Of neither view: where time goes inside an edge or a service (its own edge), as latency sums without calls.
+INSIDE = 3
 # Which end of the edge measured it.
 REPORTER_UNSAID, REPORTER_SOURCE, REPORTER_TARGET = 0, 1, 2
+# No end did: what the resolution of intermediaries wrote, and takes back when it knows better.
+REPORTER_RESOLUTION = 3
 
 VIA_SEPARATOR = "\x1f"
 MOST_CODES = 100  # response codes of one edge that a collector keeps apart; a label with more is no code

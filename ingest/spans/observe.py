@@ -13,7 +13,7 @@ from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
 from chronotope.ingest.spans.spantable import encode
 from chronotope.schema.latency import BUCKETS, bucket_of
-from chronotope.schema.observations import BUCKET_S, observation_table
+from chronotope.schema.observations import BUCKET_S, INSIDE, observation_table
 
 _BUCKET_NS = BUCKET_S * 10**9
 
@@ -27,14 +27,15 @@ def observations_of(after: np.ndarray, before: np.ndarray, vocabulary: Vocabular
     weight = calls["weight"] * sign
     groups = len(heads)
     timed = calls["latency_ns"] >= 0
+    counted = calls["view"] != INSIDE
     latency_us = np.where(timed, calls["latency_ns"] // 1000, 0)
     sums = {
-        "calls": _sum(group, weight, groups),
-        "errors": _sum(group, weight * (calls["error"] > 0), groups),
+        "calls": _sum(group, weight * counted, groups),
+        "errors": _sum(group, weight * (counted & (calls["error"] > 0)), groups),
         "latency_us_sum": _sum(group, weight * latency_us, groups),
         "latency_count": _sum(group, weight * timed, groups),
     }
-    offsets, buckets, counts = _histograms(group, calls["latency_ns"], weight, timed, groups)
+    offsets, buckets, counts = _histograms(group, calls["latency_ns"], weight, timed & counted, groups)
     keep = np.diff(offsets) > 0
     for column in sums.values():
         keep |= column != 0

@@ -165,7 +165,7 @@ class Pairer:
 
     def _write_difference(self, before: np.ndarray, after: np.ndarray, outcome: Outcome) -> tuple[Calls, Calls]:
         was, now = calls_of(before, self._rules), calls_of(after, self._rules)
-        table = observations_of(now.calls, was.calls, self._vocabulary)
+        table = observations_of(now.rows, was.rows, self._vocabulary)
         self._insert("observations", table, f"calls-{self._batch}")
         outcome.observations += table.num_rows
         return was, now

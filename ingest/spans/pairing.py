@@ -6,7 +6,7 @@ arrive and stores the difference; so order, batching and lateness cannot change 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
@@ -22,6 +22,7 @@ from chronotope.ingest.spans.columns import (
     UNSPECIFIED,
     Vocabulary,
 )
+from chronotope.ingest.spans.inside import put_inside
 from chronotope.ingest.spans.spanindex import SEED, build_index, is_far, parents_of
 from chronotope.schema.observations import (
     BOTH_VIEWS,
@@ -53,10 +54,19 @@ MAX_CLIMB = 64  # same-service ancestors looked at; deeper nesting and cycles en
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """CALL[M], and for each of the N spans its role: NO_HALF, PAIRED, WRAPPER, LONE or NO_PEER."""
+    """CALL[M], and for each of the N spans its role: NO_HALF, PAIRED, WRAPPER, LONE or NO_PEER.
+
+    `inside`, CALL[K]: own times of services and times between, see `inside.py`; they are no calls.
+    """
 
     calls: np.ndarray
     roles: np.ndarray
+    inside: np.ndarray = field(default_factory=lambda: np.empty(0, CALL))
+
+    @property
+    def rows(self) -> np.ndarray:
+        """All that is to be stored."""
+        return np.concatenate([self.calls, self.inside])
 
     @property
     def no_peer(self) -> int:
@@ -107,7 +117,8 @@ def calls_of(rows: np.ndarray, rules: Rules) -> Calls:
     roles = _roles(rows, parents, clients)
     out = np.empty(2 * len(rows), CALL)
     count = _emit(rows, parents, clients, roles, rules.topics(), rules.ranks(), rules.entry_node, out)
-    return Calls(out[:count], roles)
+    inside = np.empty(2 * len(rows), CALL)
+    return Calls(out[:count], roles, inside[: put_inside(rows, parents, clients, inside)])
 
 
 @njit(cache=True, nogil=True)

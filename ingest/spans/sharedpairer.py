@@ -83,4 +83,4 @@ class SharedPairer(Pairer):
     def _difference(self, before: np.ndarray, fresh: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The calls without and with a batch."""
         with_fresh = np.concatenate([before, fresh])
-        return calls_of(before, self._rules).calls, calls_of(with_fresh, self._rules).calls
+        return calls_of(before, self._rules).rows, calls_of(with_fresh, self._rules).rows
