@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from chronotope.schema.store import Store
 from chronotope.server.api.diff import diff_routes
+from chronotope.server.api.events import events_routes
 from chronotope.server.api.findings import findings_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
@@ -51,7 +52,8 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    others = [findings_routes(store, settings), question_routes(store, settings), *blueprints]
+    reading = [routes(store, settings) for routes in (findings_routes, events_routes, question_routes)]
+    others = [*reading, *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, others))

@@ -52,11 +52,11 @@ def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
     refs, components = msgspec.json.schema_components(_RECORDS, ref_template="#/components/schemas/{name}")
     answers: dict[Any, Json] = dict(zip(_RECORDS, refs, strict=True))
     paths = _reading_paths(answers)
-    rules = {_template(rule.rule) for rule in app.url_map.iter_rules()}
-    paths |= {path: item for path, item in WRITING.items() if path in rules}
+    posts = {_template(rule.rule) for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
+    paths |= {path: item for path, item in WRITING.items() if path in posts}
     for blueprint in blueprints:
         described: Mapping[str, Json] = getattr(blueprint, "openapi", {})
-        paths |= described
+        paths |= {path: paths.get(path, {}) | item for path, item in described.items()}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -70,6 +70,19 @@ IDENTITY: Json = {
     },
 }
 
+CHANGE: Json = {
+    "type": "object",
+    "required": ["type", "service"],
+    "properties": {
+        "time": _TIME,
+        "type": _NAME | {"description": "`deployment`, `configuration` or a word of your own."},
+        "service": _NAME,
+        "title": {"type": "string"},
+        "attributes": _ATTRIBUTES,
+        "url": {"type": "string"},
+    },
+}
+
 _TAKEN: Json = {
     "type": "object",
     "required": ["accepted", "rejected", "errors"],
@@ -130,6 +143,14 @@ def _records(summary: str, record: Json) -> Json:
     }
 
 
+def _also_json(item: Json, record: Json) -> Json:
+    """Take one record or an array of them as JSON too."""
+    item["post"]["requestBody"]["content"]["application/json"] = {
+        "schema": {"anyOf": [record, {"type": "array", "items": record}]}
+    }
+    return item
+
+
 def _json(schema: Json) -> Json:
     return {"application/json": {"schema": schema}}
 
@@ -149,5 +170,6 @@ WRITING: dict[str, Json] = {
         }
     },
     "/api/v1/observations": _records("Edge observations.", OBSERVATION),
+    "/api/v1/events": _also_json(_records("Deployments and other changes.", CHANGE), CHANGE),
     "/api/v1/identities": _records("Ownership ranges: address → service from … to ….", IDENTITY),
 }

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Entry] = {
     "scrape": Entry("scrape", "scrape", "Read who called whom from Prometheus or endpoints."),
     "graph": Entry("reading", "graph", "The topology of any past moment."),
     "diff": Entry("diff", "diff", "What changed between two times."),
+    "events": Entry("events", "events", "Dependencies that appeared or vanished, and reported changes."),
     "timeline": Entry("reading", "timeline", "How the topology changed over time."),
     "services": Entry("reading", "services", "Services of a window; or one, with callers and callees."),
     "edge": Entry("reading", "edge", "One edge's measures over time."),

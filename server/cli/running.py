@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from chronotope.ingest.metrics.collecting import MetricsCollector
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
+from chronotope.ingest.records.changes import changes_blueprint
 from chronotope.ingest.records.identities import identities_blueprint
 from chronotope.ingest.records.observations import observations_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
@@ -109,6 +110,7 @@ def open_server(
     blueprints = [
         traces_blueprint(decoder, intake.put, limit),
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
+        changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         identities_blueprint(store, owners.add, clock=now_ms, max_body_bytes=limit),
     ]
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)

@@ -438,6 +438,51 @@ GROUP BY
     reporter,
     via;
 
+CREATE TABLE default.epoch_arrivals
+(
+    `epoch` DateTime('UTC') COMMENT 'start of ten minutes',
+    `arrived_at` SimpleAggregateFunction(max, DateTime64(3, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY epoch
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.epoch_arrivals_view TO default.epoch_arrivals
+(
+    `epoch` DateTime('UTC'),
+    `arrived_at` DateTime64(3, 'UTC')
+)
+AS SELECT
+    toStartOfInterval(toDateTime(time, 'UTC'), toIntervalSecond(600)) AS epoch,
+    max(now64(3, 'UTC')) AS arrived_at
+FROM default.observations
+WHERE reporter != 3
+GROUP BY epoch;
+
+CREATE TABLE default.events
+(
+    `time` DateTime64(3, 'UTC') COMMENT 'in the time of the data' CODEC(Delta(8), ZSTD(1)),
+    `id` String COMMENT '16 hex digits',
+    `type` LowCardinality(String),
+    `edge` String COMMENT 'edge id, empty for a change',
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layers` Array(LowCardinality(String)) COMMENT 'those that saw the edge',
+    `probability` Nullable(Float64) COMMENT 'of such a silence, had the edge lived on',
+    `rule` String COMMENT 'name of the rule that was violated',
+    `service` String COMMENT 'what a change is about',
+    `title` String,
+    `attributes` Map(String, String),
+    `url` String,
+    `evident_at` DateTime64(3, 'UTC') COMMENT 'end of the data that showed it, in the time of the data',
+    `detected_at` DateTime64(3, 'UTC') COMMENT 'when this was written, by the clock',
+    `withdrawn` UInt8 COMMENT '1: data that came later took it back'
+)
+ENGINE = ReplacingMergeTree(withdrawn)
+ORDER BY (time, id)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
 CREATE TABLE default.identities
 (
     `address` String COMMENT 'IP address, CIDR or host name',
@@ -673,6 +718,31 @@ CREATE TABLE default.observations
     `target_attributes` Map(String, String)
 )
 ENGINE = `Null`;
+
+CREATE TABLE default.resolutions
+(
+    `epoch` DateTime('UTC') COMMENT 'start of ten minutes',
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `via` LowCardinality(String) COMMENT 'service ids of intermediaries, joined by U+001F',
+    `confidence` Float32 COMMENT 'probability that the edge is real; 0: resolved no more',
+    `inferred` UInt8 COMMENT '1: estimated from volumes',
+    `resolved_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(resolved_at)
+ORDER BY (epoch, source, target, protocol, via)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.resolved_epochs
+(
+    `epoch` DateTime('UTC') COMMENT 'start of ten minutes',
+    `resolved_at` DateTime64(3, 'UTC') COMMENT 'all evidence that had come by then was used',
+    `declared` String COMMENT 'digest of the intermediaries known then'
+)
+ENGINE = ReplacingMergeTree(resolved_at)
+ORDER BY epoch
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE default.schema_migrations
 (

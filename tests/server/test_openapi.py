@@ -71,7 +71,7 @@ def api(history: Store) -> Any:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app, config=config)
 
 
-PATHS = sorted(set(json.loads(GOLDEN.read_text(encoding="utf-8"))["paths"]) - set(WRITING))
+PATHS = sorted(path for path, item in json.loads(GOLDEN.read_text(encoding="utf-8"))["paths"].items() if "get" in item)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
