@@ -76,7 +76,7 @@ def find_changes(
         test
         for name, cover in covered.items()
         if not cover.silent
-        for test in _Layer(pair, name).tests(seconds, full=full, rates=cover.coverage is None)
+        for test in _Layer(pair, name, significance).tests(seconds, full=full, rates=cover.coverage is None)
     ]
     if not tests:
         return {}, 0
@@ -102,8 +102,9 @@ def _records(test: Test, rows: np.ndarray) -> Iterator[Change]:
 class _Layer:
     """One layer's evidence of an edge in both windows; 0 where it has none."""
 
-    def __init__(self, pair: Pair, name: str) -> None:
+    def __init__(self, pair: Pair, name: str, significance: float) -> None:
         self.name = name
+        self.significance = significance
         self.parts = [columns.layers.get(name) for columns in (pair.before, pair.after)]
         self.slots = [own.get(name, {}) for own in pair.slots]
         alive = pair.alive
@@ -150,7 +151,7 @@ class _Layer:
 
     def _rate(self, events: str, seconds: tuple[int, int]) -> Test:
         before, after = self.sums(events)
-        p = rate_p(before, after, self.parts_of(events), seconds[1] / sum(seconds))
+        p = rate_p(before, after, self.parts_of(events), seconds[1] / sum(seconds), self.significance)
         return Test(self.name, f"{events}_per_second", self.edge, before / seconds[0], after / seconds[1], p)
 
     def _volume(self, seconds: tuple[int, int]) -> Test:
@@ -161,7 +162,7 @@ class _Layer:
 
     def _share(self, measure: str, hits: tuple[str, ...], trials: tuple[str, ...]) -> Test:
         k, n = self.sums(*hits), self.sums(*trials)
-        p = share_p(k, n, share_inflation(self.parts_of(*hits), self.parts_of(*trials)))
+        p = share_p(k, n, share_inflation(self.parts_of(*hits), self.parts_of(*trials)), self.significance)
         p = np.where(k[0] + k[1] > 0, p, np.nan)  # no error on either side: there is nothing to test
         shares = [np.divide(own, of, out=np.zeros(len(own)), where=of > 0) for own, of in zip(k, n, strict=True)]
         return Test(self.name, measure, self.edge, shares[0], shares[1], p, MIN_SHARE)
@@ -179,7 +180,7 @@ class _Layer:
             # The tail: calls slower than 95 % of all calls of both windows.
             slow = np.arange(BUCKETS) > _rank(before + after, 0.95)[:, None]
             hits, calls = ((before * slow).sum(1), (after * slow).sum(1)), (before.sum(1), after.sum(1))
-            tail = np.where(np.minimum(*calls) >= 20, share_p(hits, calls, inflation), np.nan)
+            tail = np.where(np.minimum(*calls) >= 20, share_p(hits, calls, inflation, self.significance), np.nan)
             yield Test(self.name, "latency_ms_p95", edge, _quantile(before, 0.95), _quantile(after, 0.95), tail)
 
 

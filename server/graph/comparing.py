@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chronotope.schema.store import Store
-from chronotope.server.graph.aligned import align
+from chronotope.server.graph.aligned import Pair
 from chronotope.server.graph.diffing import Diff, diff
 from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.levels import plan_window
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.reading import check_focus, read_directory, read_edges
-from chronotope.server.graph.slots import plan_slots, read_numbers, read_slots
+from chronotope.server.graph.reading import check_focus, read_directory
+from chronotope.server.graph.sides import read_sides
+from chronotope.server.graph.slots import plan_slots, read_slots
 from chronotope.server.settings import Settings
 
 
@@ -42,16 +43,16 @@ def read_diff(
     plans = [plan_window(one.start_ms, one.end_ms, settings.retention, now_ms) for one in questions]
     directory = read_directory(store, plans[1])
     check_focus(directory, questions[1])
-    numbers = read_numbers(store)
-    columns, slots, tags = [], [], []
-    for question, plan in zip(questions, plans, strict=True):
-        every = replace(question, protocols=())  # whether a layer was silent shows in all of it
-        own = read_edges(store, plan, every)
-        columns.append(own)
-        slots.append(read_slots(store, plan_slots(plan, settings.retention, now_ms), every, own, numbers))
-        tags.append(fingerprint(own, directory, question, plan))
+    every = replace(questions[1], protocols=())  # whether a layer was silent shows in all of it
+    sides, numbers = read_sides(store, plans, every)
+    cuts = [plan_slots(plan, settings.retention, now_ms) for plan in plans]
+    pair = Pair(*sides, read_slots(store, cuts, every, sides, numbers))
+    tags = [
+        fingerprint(own, directory, *asked)
+        for own, asked in zip(sides, zip(questions, plans, strict=True), strict=True)
+    ]
     found = diff(
-        align(columns[0], columns[1], (slots[0], slots[1])),
+        pair,
         directory,
         questions[1],
         (plans[0], plans[1]),

@@ -23,8 +23,8 @@ def fingerprint(columns: EdgeColumns, directory: Directory, question: Question, 
     asked = replace(question, start_ms=0, end_ms=0)  # the plan has the window that was used
     said = repr((asked, plan, columns.protocols, sorted(columns.via.items())))
     digest = hashlib.blake2b(said.encode(), digest_size=12)
-    for name in columns.names:
-        digest.update(f"{name}\0{directory.kinds.get(name)}\0{directory.attributes.get(name)}\n".encode())
+    kinds, attributes = directory.kinds, directory.attributes
+    digest.update("".join(f"{name}\0{kinds.get(name)}\0{attributes.get(name)}\n" for name in columns.names).encode())
     arrays = [columns.source, columns.target, columns.protocol, columns.first_seen]
     for name, layer in columns.layers.items():
         digest.update(name.encode())

@@ -31,7 +31,7 @@ _STEADY = 0.1
 _FEW = 100  # outcomes that are still counted exactly
 
 
-def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float) -> Array:
+def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float, exact_below: float = 1.0) -> Array:
     """Return two-sided p-values that the rates of N edges are equal; NaN where that cannot be tested.
 
     Args:
@@ -39,14 +39,16 @@ def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float
         after: likewise in the second.
         slots: both windows cut into equal parts, [N, K1] and [N, K2].
         share: the second window's share of all events when nothing changed, 0 to 1.
+        exact_below: a p-value that is larger without the exact test is not made exact: it can only grow.
     """
     total = before + after
-    lower = _at_most(after, total, share)
-    upper = _at_most(before, total, 1 - share)
-    exact = np.minimum(2 * np.minimum(lower, upper), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.abs(after - share * total) / np.sqrt(total * share * (1 - share))
-    p = np.maximum(exact, _inflated_p(score, [dispersion(own) for own in (slots, paired(slots))]))
+    p = _inflated_p(score, [dispersion(own) for own in (slots, paired(slots))])
+    rows = np.flatnonzero(p <= exact_below)
+    lower = _at_most(after[rows], total[rows], share)
+    upper = _at_most(before[rows], total[rows], 1 - share)
+    p[rows] = np.maximum(p[rows], np.minimum(2 * np.minimum(lower, upper), 1))
     return np.where(total > 0, p, np.nan)
 
 
@@ -67,13 +69,19 @@ def volume_p(slots: tuple[Array, Array]) -> Array:
     return worst
 
 
-def share_p(hits: tuple[Array, Array], trials: tuple[Array, Array], inflation: list[tuple[Array, Array]]) -> Array:
+def share_p(
+    hits: tuple[Array, Array],
+    trials: tuple[Array, Array],
+    inflation: list[tuple[Array, Array]],
+    exact_below: float = 1.0,
+) -> Array:
     """Return two-sided p-values that two shares, such as error ratios, are equal; NaN where one has no trials.
 
     Args:
         hits: of N edges in both windows.
         trials: likewise.
         inflation: (variance measured ÷ variance if independent, degrees of freedom), as `share_inflation` gives it.
+        exact_below: a p-value that is larger without the exact test is not made exact: it can only grow.
     """
     (c1, c2), total = trials, trials[0] + trials[1]
     k1, k2 = np.clip(hits[0], 0, c1), np.clip(hits[1], 0, c2)
@@ -83,7 +91,7 @@ def share_p(hits: tuple[Array, Array], trials: tuple[Array, Array], inflation: l
     score = np.where((k1 + k2 == 0) | (k1 + k2 == total), 0.0, score)
     p = np.maximum(2 * special.ndtr(-score), _inflated_p(score, inflation))
     rare = np.where(k1 + k2 <= total / 2, k1, c1 - k1), np.where(k1 + k2 <= total / 2, k2, c2 - k2)
-    few = np.flatnonzero((rare[0] + rare[1] <= _FEW) & (c1 > 0) & (c2 > 0))
+    few = np.flatnonzero((rare[0] + rare[1] <= _FEW) & (c1 > 0) & (c2 > 0) & (p <= exact_below))
     p[few] = np.maximum(p[few], _fisher(rare[0][few], rare[1][few], c1[few], c2[few]))
     return np.where((c1 > 0) & (c2 > 0), p, np.nan)
 
@@ -206,7 +214,9 @@ def _inflated_p(score: Array, inflation: list[tuple[Array, Array]]) -> Array:
         scaled = np.where(np.isfinite(score), score, 0.0) / np.sqrt(np.maximum(factor, 1.0))
         dof = np.where(known, freedom, 1.0)
         steady = special.chdtrc(dof, np.maximum(factor, 0) * dof) > _STEADY
-        p = 2 * np.where(steady, special.ndtr(-scaled), special.stdtr(dof, -scaled))
+        p = 2 * special.ndtr(-scaled)
+        unsteady = np.flatnonzero(known & ~steady)
+        p[unsteady] = 2 * special.stdtr(dof[unsteady], -scaled[unsteady])
         worst = np.maximum(worst, np.where(known, p, np.nan))
     return worst
 
