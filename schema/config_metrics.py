@@ -113,8 +113,18 @@ class FamilyEntry(Section):
     errors: dict[str, Patterns] = Field(
         default_factory=dict, description="label → patterns: calls of which one matches are errors too"
     )
+    codes: Templates = Field(
+        default_factory=list, description="response code of the calls: the first template whose labels are all there"
+    )
     where: dict[str, Patterns] = Field(default_factory=dict, description="only series whose labels match")
     unit: Literal["s", "ms", "us", "ns"] = Field(default="s", description="unit of a latency")
+
+    @model_validator(mode="after")
+    def _has_calls(self) -> FamilyEntry:
+        for key in ("codes", "errors"):
+            if getattr(self, key) and self.measure not in ("calls", "calls_and_latency"):
+                raise at_key(key, text=f"are of calls, not of {self.measure}; accepted with calls, calls_and_latency")
+        return self
 
 
 class MappingEntry(Section):

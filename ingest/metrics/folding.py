@@ -1,7 +1,7 @@
 """Increases that wait, folded: those of all series that say the same of an edge, in steps of 10 seconds.
 
 Invariant: nothing is lost or added, and whole numbers stay whole; times are rounded down to 10 seconds. What is held is
-bounded by edges × measures × time, not by how many instances and response codes there are. Histograms of one metric and
+bounded by edges × measures × response codes × time, not by how many instances there are. Histograms of one metric and
 edge are taken to have the same bounds, as PromQL's `sum by (le)` takes them.
 """
 
@@ -31,8 +31,8 @@ class Folder:
         self._families = families
         self._names = names
         self._one_of: list[int] = []  # by series code: the series that stands for it
-        self._group: dict[tuple[int, int, float, str], int] = {}
-        self._code: dict[tuple[int, int, float, str, float], int] = {}
+        self._group: dict[tuple[int, int, int, float, str], int] = {}
+        self._code: dict[tuple[int, int, int, float, str, float], int] = {}
 
     def fold(self, increases: Increases) -> Increases:
         """Return the increases, each step's and series' as one."""
@@ -55,6 +55,7 @@ class Folder:
         known, meanings, families = len(self._one_of), self._meanings, self._families
         rows = zip(
             meanings.edge[known:].tolist(),
+            meanings.cell[known:].tolist(),
             meanings.adds[known:].tolist(),
             meanings.unit_s[known:].tolist(),
             families.role[known:].tolist(),
@@ -62,8 +63,8 @@ class Folder:
             families.le[known:].tolist(),
             strict=True,
         )
-        for code, (edge, adds, unit_s, role, group, le) in enumerate(rows, known):
-            same = (edge, adds, unit_s, self._names[code])
+        for code, (edge, cell, adds, unit_s, role, group, le) in enumerate(rows, known):
+            same = (edge, cell, adds, unit_s, self._names[code])
             if role == BUCKET and self._group.setdefault(same, group) == group:
                 self._code.setdefault((*same, le), code)
                 self._one_of.append(code)

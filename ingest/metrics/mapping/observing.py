@@ -26,6 +26,7 @@ from chronotope.ingest.metrics.mapping.ends import End
 from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.rules import Adds
 from chronotope.ingest.metrics.mapping.series import SeriesMeanings
+from chronotope.ingest.records.codes import Codes, spread_codes
 from chronotope.ingest.records.latencies import Histograms, spread_histograms
 from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread
 from chronotope.schema.observations import observation_table
@@ -54,6 +55,7 @@ class Records:
     end_ms: np.ndarray  # int64[R]
     counts: Mapping[str, np.ndarray]  # int64[R] each
     latency: Histograms
+    codes: Codes
 
     def take(self, kept: np.ndarray) -> Records:
         """Return the records of a mask bool[R]."""
@@ -63,7 +65,8 @@ class Records:
             place[self.latency.record[entries]], self.latency.bucket[entries], self.latency.count[entries]
         )
         counts = {name: column[kept] for name, column in self.counts.items()}
-        return Records(self.edge[kept], self.begin_ms[kept], self.end_ms[kept], counts, latency)
+        codes = self.codes.take(kept)
+        return Records(self.edge[kept], self.begin_ms[kept], self.end_ms[kept], counts, latency, codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +141,33 @@ class Observer:
         for name, flag in COUNTS.items():
             rows = np.flatnonzero(adds & flag)
             totals = np.bincount(record[rows], amount[rows], len(edge))
-            counts[name] = self._whole(name, edge, totals)
+            counts[name] = self._whole(name, edge, totals, len(self._meanings.edges))
         first, entries = len(increases), []
         for found in latencies:
             of_each = record[first : first + len(found.series)]
             entries.append((np.repeat(of_each, np.diff(found.offsets)), found.bucket, found.count))
             first += len(found.series)
         latency = _joined(entries)
-        return Records(edge, begins, ends, counts, latency)
+        return Records(edge, begins, ends, counts, latency, self._codes(increases, record))
+
+    def _codes(self, increases: Increases, record: np.ndarray) -> Codes:
+        """Add up the increases of each record that have a response code, by code."""
+        cells = self._meanings.cells
+        cell = self._meanings.cell[increases.series]
+        rows = np.flatnonzero(cell >= 0)
+        if not len(rows):
+            return Codes()
+        cell = cell[rows].astype(np.int64)
+        used, code = distinct_codes(np.array(cells.code, np.int64)[cell])
+        keys, entry = distinct_codes(record[rows] * len(used) + code)
+        totals = np.bincount(entry, increases.increase[rows], len(keys))
+        owner = np.empty(len(keys), np.int64)
+        owner[entry] = cell
+        order = np.argsort(owner, kind="stable")  # by cell and time, as records of an edge are in order of time
+        count = np.empty(len(keys), np.int64)
+        count[order] = self._whole("codes", owner[order], totals[order], len(cells))
+        names = [cells.names[at] for at in used.tolist()]
+        return Codes(keys // len(used), keys % len(used), count, names)
 
     def _bucket_rows(self, increases: Increases) -> Iterator[tuple[float, np.ndarray]]:
         buckets = (self._meanings.adds[increases.series] & Adds.LATENCY_BUCKET) != 0
@@ -153,13 +175,19 @@ class Observer:
         for unit_s in np.unique(unit[buckets]).tolist():
             yield unit_s, np.flatnonzero(buckets & (unit == unit_s))
 
-    def _whole(self, name: str, edge: np.ndarray, totals: np.ndarray) -> np.ndarray:
-        """Round totals of records, in order of (edge, time), so that those of an edge add up whatever they are."""
+    def _whole(self, name: str, edge: np.ndarray, totals: np.ndarray, edges: int) -> np.ndarray:
+        """Round totals, in order of (edge, time), so that those of an edge add up whatever they are.
+
+        Args:
+            name: what they are totals of.
+            edge: int64[R]: the edge, or whatever else the totals are of.
+            edges: how many there are.
+        """
         whole = np.floor(totals)
         if np.array_equal(whole, totals):
             return np.asarray(whole, np.int64)
         left = self._left.get(name, np.empty(0))
-        left = np.concatenate([left, np.zeros(len(self._meanings.edges) - len(left))])
+        left = np.concatenate([left, np.zeros(edges - len(left))])
         parts = totals - whole
         first = np.searchsorted(edge, edge)
         running = np.cumsum(parts)
@@ -228,9 +256,9 @@ def _table(records: Records, ends: Ends) -> pa.Table:
     over = spread(records.begin_ms, records.end_ms - records.begin_ms)
     measures = _measures(records, over)
     latency = spread_histograms(records.latency, over, len(records.edge))
-    rows = np.flatnonzero(
-        np.any([column != 0 for column in measures.values()], axis=0) | (np.diff(latency.offsets.to_numpy()) > 0)
-    )
+    codes = spread_codes(records.codes, over, len(records.edge))
+    some = np.any([column != 0 for column in measures.values()], axis=0)
+    rows = np.flatnonzero(some | _filled(latency) | _filled(codes))
     record = over.record[rows]
     columns, edge, source, target = ends.columns, ends.edge[record], ends.sources[record], ends.targets[record]
     source_id, source_kind = _names(ends.services, source)
@@ -249,10 +277,16 @@ def _table(records: Records, ends: Ends) -> pa.Table:
             "reporter": columns.reporter[edge],
             **{name: column[rows] for name, column in measures.items()},
             "latency": latency.take(pa.array(rows)),
+            "codes": codes.take(pa.array(rows)),
             "source_attributes": _attributes(columns.source, edge),
             "target_attributes": _attributes(columns.target, edge),
         }
     )
+
+
+def _filled(maps: pa.MapArray) -> np.ndarray:
+    filled: np.ndarray = np.diff(maps.offsets.to_numpy()) > 0
+    return filled
 
 
 def _measures(records: Records, over: Spread) -> dict[str, np.ndarray]:

@@ -15,7 +15,15 @@ from importlib import resources
 from typing import NamedTuple
 
 from chronotope.ingest.metrics.mapping.ends import EndRule
-from chronotope.ingest.metrics.mapping.templates import Condition, Labels, Template, all_hold, any_holds, conditions
+from chronotope.ingest.metrics.mapping.templates import (
+    Condition,
+    Labels,
+    Template,
+    all_hold,
+    any_holds,
+    conditions,
+    first_known,
+)
 from chronotope.schema.config_metrics import FamilyEntry, MappingEntry, MetricsSection, ReporterEntry, parse_preset
 from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, REPORTER_UNSAID
 
@@ -127,6 +135,7 @@ class Use(NamedTuple):
     adds: Adds
     where: tuple[Condition, ...]
     errors: tuple[Condition, ...]
+    codes: tuple[Template, ...] = ()
 
     def applies(self, labels: Labels) -> bool:
         """Whether the conditions of the mapping and of the family hold."""
@@ -135,6 +144,10 @@ class Use(NamedTuple):
     def added(self, labels: Labels) -> Adds:
         """Return what a series of these labels is added to."""
         return self.adds | Adds.ERRORS if Adds.CALLS in self.adds and any_holds(self.errors, labels) else self.adds
+
+    def code(self, labels: Labels) -> str:
+        """Return the response code of the calls of a series; empty when none is said. Every value says something."""
+        return first_known(self.codes, labels, ()) if Adds.CALLS in self.adds else ""
 
 
 class Rules:
@@ -145,7 +158,8 @@ class Rules:
         for rule in rules:
             for family, entry in rule.entry.families.items():
                 for name, adds in _series(family, entry):
-                    use = Use(rule, entry, adds, conditions(entry.where), conditions(entry.errors))
+                    codes = tuple(map(Template.parse, entry.codes))
+                    use = Use(rule, entry, adds, conditions(entry.where), conditions(entry.errors), codes)
                     self.uses.setdefault(name, []).append(use)
 
     def wanted(self, name: str) -> bool:
