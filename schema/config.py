@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from chronotope.schema.addresses import parse_place
 from chronotope.schema.config_errors import config_error
 from chronotope.schema.config_file import read_config_file
+from chronotope.schema.config_flows import FlowsSection, TelemetrySection
+from chronotope.schema.config_intermediaries import IntermediaryEntry
 from chronotope.schema.config_metrics import MetricsSection
 from chronotope.schema.config_section import Duration, Kind, Section, at_key, parse_seconds
 from chronotope.schema.errors import ChronotopeError
@@ -123,6 +125,9 @@ class RetentionSection(Section):
     spans: Kept = Field(
         default=None, description="spans, for pairing; at least `trace.pairing_lifetime`, which is the default"
     )
+    flows: Kept = Field(
+        default=DAY_S, description="flow records, also in an embedded store; owners learnt within it reach their edges"
+    )
 
     @model_validator(mode="after")
     def _coarse_outlives_fine(self) -> RetentionSection:
@@ -171,8 +176,13 @@ class Config(Section):
     aliases: dict[ServiceName, ServiceName] = Field(
         default_factory=dict, description="service id → the id it is shown as"
     )
+    intermediaries: list[IntermediaryEntry] = Field(
+        default_factory=list, description="load balancers, proxies and gateways between callers and targets"
+    )
     trace: TraceSection = TraceSection()
     metrics: MetricsSection = MetricsSection()
+    flows: FlowsSection = FlowsSection()
+    telemetry: TelemetrySection = TelemetrySection()
     retention: RetentionSection = RetentionSection()
     limits: LimitsSection = LimitsSection()
 

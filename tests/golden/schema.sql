@@ -483,6 +483,39 @@ ENGINE = ReplacingMergeTree(withdrawn)
 ORDER BY (time, id)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
+CREATE TABLE default.flows
+(
+    `time` DateTime('UTC') COMMENT 'start of the 10-second bucket' CODEC(Delta(4), LZ4),
+    `start` DateTime64(3, 'UTC') COMMENT 'start of the record: whose address it was is asked for then',
+    `first_at` DateTime64(3, 'UTC') COMMENT 'first instant of the record in the bucket',
+    `last_at` DateTime64(3, 'UTC'),
+    `client` LowCardinality(String) COMMENT 'address',
+    `server` LowCardinality(String) COMMENT 'address; behind NAT the real one, when it is known',
+    `client_port` UInt16 COMMENT '0: several connections are summed',
+    `server_port` UInt16,
+    `transport` UInt8 COMMENT '0: TCP, 1: UDP',
+    `observer` UInt8 COMMENT 'seen on the host of 1: the client, 2: the server',
+    `direction` UInt8 COMMENT 'roles are known by 0: the order alone, 1: ports, 2: who sent SYN',
+    `own` LowCardinality(String) COMMENT 'service id of the observing side, as its agent says',
+    `instance` LowCardinality(String),
+    `host` LowCardinality(String),
+    `active` UInt32,
+    `connections` Int64 CODEC(T64, LZ4),
+    `failed_connections` Int64 CODEC(T64, LZ4),
+    `bytes_sent` Int64 CODEC(T64, LZ4),
+    `bytes_received` Int64 CODEC(T64, LZ4),
+    `retransmits` Int64 CODEC(T64, LZ4),
+    `rtt_us_sum` Int64 CODEC(T64, LZ4),
+    `rtt_count` Int64 CODEC(T64, LZ4),
+    `request` UInt64 COMMENT 'digest of the request, by which a repeated one is known; 0: it had no key',
+    `batch` UInt64 COMMENT 'the batch that wrote this row',
+    `received_at` DateTime('UTC') CODEC(Delta(4), LZ4)
+)
+ENGINE = MergeTree
+PARTITION BY toDate(received_at)
+ORDER BY (time, client)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
 CREATE TABLE default.identities
 (
     `address` String COMMENT 'IP address, CIDR or host name',
@@ -685,6 +718,19 @@ CREATE TABLE default.metric_chunks
 )
 ENGINE = ReplacingMergeTree(end_at)
 ORDER BY (source, begin_at)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.node_places
+(
+    `grouping` LowCardinality(String),
+    `node` String,
+    `generation` UInt32,
+    `x` Float32,
+    `y` Float32,
+    `placed_at` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY (grouping, generation, node)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE default.observations

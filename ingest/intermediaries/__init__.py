@@ -1,0 +1,1 @@
+"""Hops through load balancers and proxies, resolved to the edges that they carry."""

@@ -1,0 +1,86 @@
+"""Which services are intermediaries, and what is declared of the targets behind their listeners.
+
+Invariant: nothing is an intermediary that neither the configuration nor an identity calls one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from chronotope.ingest.identity import Ownership
+from chronotope.schema.addresses import BITS, Place, parse_place, place_of
+from chronotope.schema.config_intermediaries import IntermediaryEntry
+from chronotope.schema.names import clean_name
+from chronotope.schema.store import Store
+
+_KNOWN = "SELECT DISTINCT service FROM services WHERE kind = 'intermediary' ORDER BY service"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Service ids of intermediaries; (service, port; 0: any) → the targets behind it; and who was only declared."""
+
+    services: frozenset[str] = frozenset()
+    targets: Mapping[tuple[str, int], frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Changes when what is declared does."""
+        told = sorted((*key, *sorted(names)) for key, names in self.targets.items())
+        return blake2b(repr((sorted(self.services), told)).encode(), digest_size=12).hexdigest()
+
+
+def intermediary_claims(entries: Sequence[IntermediaryEntry]) -> list[Ownership]:
+    """Return the addresses that the configuration gives to intermediaries which it names."""
+    return [
+        Ownership(entry.place, entry.service_id, 0, "intermediary")
+        for entry in entries
+        if entry.service_id and entry.place
+    ]
+
+
+def declare(entries: Sequence[IntermediaryEntry], known: Iterable[str], claims: Iterable[Ownership]) -> Declared:
+    """Return what is declared.
+
+    Args:
+        entries: of the configuration.
+        known: services that an identity calls intermediaries.
+        claims: who owns which address; asked for entries that name no service.
+    """
+    claims = list(claims) if any(not entry.service_id for entry in entries) else []
+    services, targets = set(known), dict[tuple[str, int], frozenset[str]]()
+    for entry in entries:
+        named = {entry.service_id} if entry.service_id else _owners(entry, claims)
+        services |= named
+        if entry.targets:
+            behind = frozenset(clean_name(target) for target in entry.targets)
+            for service in named:
+                targets[service, entry.port] = targets.get((service, entry.port), frozenset()) | behind
+    return Declared(frozenset(services), targets)
+
+
+def read_known(store: Store) -> list[str]:
+    """Return the services that were ever seen as intermediaries."""
+    return [str(row[0]) for row in store.rows(_KNOWN)]
+
+
+def _owners(entry: IntermediaryEntry, claims: Iterable[Ownership]) -> set[str]:
+    """Return who ever owned an address of an entry; a single one that nobody owns is a node by itself."""
+    place = entry.network
+    if place is None:
+        return set()
+    owners = {claim.service for claim in claims if _within(parse_place(claim.address), place)}
+    return owners or ({entry.place} if place.bits in (BITS, -1) else set())
+
+
+def _within(place: Place, network: Place) -> bool:
+    if network.bits < 0 or place.bits < network.bits:
+        return place == network
+    return place.number >> (BITS - network.bits) == network.number >> (BITS - network.bits)
+
+
+def is_within(node: str, network: Place) -> bool:
+    """Whether a node that is named by its address lies in a network."""
+    return _within(place_of(node), network)

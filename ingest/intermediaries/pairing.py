@@ -1,0 +1,102 @@
+"""Which callers of an intermediary reach which of its targets: what is certain, what is known, what is estimated.
+
+Invariant: a pair is certain only where no other is possible: one target behind the listener, one caller, or what
+traces and declarations say. Everything else is an estimate with a confidence, and never the cross product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chronotope.ingest.intermediaries.estimating import confidences, shares_of
+from chronotope.ingest.intermediaries.legs import BYTES_RECEIVED, BYTES_SENT, CONNECTIONS
+
+SHOWN_FROM = 0.6  # confidence from which an estimated pair is shown: the best F1 in simulation is there
+POSSIBLE_FROM = 0.1  # below it, a pair takes no share of a caller's traffic
+_FORWARDED = 0.3  # of the bytes that come in, at least so much must go out to an only target
+_CHECKS_FEWEST = 6  # buckets with connections, from which their regularity says something
+_CHECKS_DISPERSION = 0.2  # variance over mean of counts; independent calls have 1 or more
+_USED = (CONNECTIONS, BYTES_SENT, BYTES_RECEIVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What goes from A callers to B targets.
+
+    Attributes:
+        shares: float64[A, B], of a caller's traffic to each target; a row adds up to at most 1.
+        confidence: float64[A, B].
+        inferred: bool[A, B].
+    """
+
+    shares: np.ndarray
+    confidence: np.ndarray
+    inferred: np.ndarray
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Which pairs are resolved, bool[A, B]."""
+        return (self.confidence >= SHOWN_FROM) & (self.shares > 0)
+
+
+def pair(inbound: np.ndarray, outbound: np.ndarray, allowed: np.ndarray, known: np.ndarray) -> Pairs:
+    """Return the pairs of one intermediary.
+
+    Args:
+        inbound: int64[A, M, T], what each caller sent it.
+        outbound: int64[B, M, T], what it sent each target.
+        allowed: bool[A, B], false where a declaration says that the caller's listener does not lead to the target.
+        known: float64[A, B], calls that traces or metrics saw between the two, through this intermediary.
+    """
+    volumes = inbound[:, _USED].transpose(1, 0, 2).astype(float), outbound[:, _USED].transpose(1, 0, 2).astype(float)
+    allowed = allowed & ~_only_checks(volumes[1], volumes[0])[None]
+    certain = _certain(volumes, allowed) | ((known > 0) & allowed)
+    settled = certain.any(axis=1)
+    allowed = np.where(settled[:, None], certain, allowed)
+    confidence = np.where(certain, 1.0, 0.0)
+    if not settled.all():
+        confidence = np.where(settled[:, None], confidence, confidences(*volumes) * allowed)
+    possible = allowed & (confidence >= POSSIBLE_FROM)
+    shares = shares_of(*volumes, possible)
+    return Pairs(shares, confidence, possible & ~certain)
+
+
+def _certain(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray) -> np.ndarray:
+    """Return the pairs beside which no other is possible, bool[A, B]."""
+    only_target = (allowed.sum(axis=1) == 1)[:, None] & allowed
+    if only_target.any():
+        bytes_in, bytes_out = (volume[1:].sum(axis=(0, 2)) for volume in volumes)
+        to_target = np.where(only_target, bytes_in[:, None], 0).sum(axis=0)
+        only_target &= (bytes_out >= _FORWARDED * to_target)[None]
+    one_caller = np.count_nonzero(allowed.any(axis=1)) == 1
+    return np.asarray(allowed if one_caller else only_target)
+
+
+def _only_checks(outbound: np.ndarray, inbound: np.ndarray) -> np.ndarray:
+    """Return the targets that get nothing but the intermediary's own regular checks, bool[B].
+
+    Checks come at a constant rate with equal bytes, whether anybody calls or not; their counts vary less than
+    those of independent calls could. Where callers are as regular, regularity says nothing.
+    """
+    regular, callers = _regular(outbound), _regular(inbound)
+    if callers.any() or regular.all():
+        return np.zeros(outbound.shape[1], np.bool_)
+    return regular
+
+
+def _regular(volumes: np.ndarray) -> np.ndarray:
+    """Return whose connections come like clockwork, each with the same bytes; bool[N]."""
+    counts, sizes = volumes[0], volumes[1] + volumes[2]
+    found = np.zeros(len(counts), np.bool_)
+    for at in range(len(counts)):
+        active = np.flatnonzero(counts[at])
+        if len(active) < _CHECKS_FEWEST:
+            continue
+        within = slice(active[0] + 1, active[-1])  # the first and the last bucket are not whole
+        own = counts[at, within]
+        each = sizes[at, within] / np.maximum(own, 1)
+        even = own.min(initial=0) > 0 and own.var() <= _CHECKS_DISPERSION * own.mean()
+        found[at] = bool(even and len(own) and each.std() <= 0.02 * each.mean())
+    return found
