@@ -17,10 +17,12 @@ from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
 from chronotope.server.api.parameters import NoParameters
+from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
 from chronotope.server.api.questions_routes import question_routes
 from chronotope.server.api.reading import grafana_routes, query, reading_routes
 from chronotope.server.api.transfer import register_compression
+from chronotope.server.layout.places import Places
 from chronotope.server.settings import Settings
 
 
@@ -53,7 +55,7 @@ def create_app(
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
     reading = [routes(store, settings) for routes in (findings_routes, events_routes, question_routes)]
-    others = [*reading, *blueprints]
+    others = [*reading, positions_routes(Places(store), settings), *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, others))
