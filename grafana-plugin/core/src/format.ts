@@ -42,12 +42,13 @@ export function formatBytes(perSecond: number | null): string {
   return `${Number((perSecond / 1024 ** power).toPrecision(3))} ${units[power]}/s`;
 }
 
-export type EdgeLabel = 'none' | 'rate' | 'errors' | 'latency' | 'protocol';
+export type EdgeLabel = 'none' | 'rate' | 'errors' | 'latency' | 'protocol' | 'value';
 
 /** What an edge's label says. */
 export function edgeLabel(edge: GraphEdge, choice: EdgeLabel): string {
   const own = headline(edge);
   if (choice === 'protocol') return edge.protocol;
+  if (choice === 'value') return edge.shown?.text ?? '';
   if (!own || choice === 'none') return '';
   if (choice === 'errors') return own.errorRatio ? formatShare(own.errorRatio) : '';
   if (choice === 'latency') return formatLatency(own.latencyMs);

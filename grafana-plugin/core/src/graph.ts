@@ -59,6 +59,8 @@ export interface GraphEdge {
   readonly status?: Status;
   readonly before?: Readonly<Partial<Record<Layer, Measures>>>;
   readonly changes?: readonly Change[];
+  /** Its main value as whoever gave the graph wants it shown: Grafana's units and thresholds. */
+  readonly shown?: { readonly text: string; readonly colour: string | null };
   /** How many edges it stands for, when it joins groups. */
   readonly members?: number;
 }

@@ -7,7 +7,7 @@ import { headline, volume } from './graph.ts';
 import type { Graph, GraphEdge, Layer } from './graph.ts';
 import type { Theme } from './theme.ts';
 
-export type ColourBy = 'errors' | 'latency' | 'rate' | 'layers' | 'status';
+export type ColourBy = 'errors' | 'latency' | 'rate' | 'layers' | 'status' | 'value';
 
 export interface Style {
   readonly colour: string;
@@ -74,6 +74,7 @@ function colourOf(edge: GraphEdge, colourBy: ColourBy, theme: Theme): [string, n
     const status = edge.status ?? 'unchanged';
     return [theme.status[status], 0, status !== 'unchanged'];
   }
+  if (colourBy === 'value') return [edge.shown?.colour ?? theme.edge, 0, false];
   if (colourBy === 'errors' && own?.errorRatio) {
     const step = stepOf(own.errorRatio, ERROR_STEPS);
     return [theme.errors[step], 0, step > 1];

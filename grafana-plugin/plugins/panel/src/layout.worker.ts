@@ -1,0 +1,1 @@
+import '../../../core/src/layout/worker.ts';
