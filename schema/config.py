@@ -13,11 +13,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from chronotope.schema.addresses import parse_place
+from chronotope.schema.config_delivery import DeliverySection
 from chronotope.schema.config_errors import config_error
 from chronotope.schema.config_file import read_config_file
 from chronotope.schema.config_flows import FlowsSection, TelemetrySection
 from chronotope.schema.config_intermediaries import IntermediaryEntry
 from chronotope.schema.config_metrics import MetricsSection
+from chronotope.schema.config_rules import RuleEntry, check_names
 from chronotope.schema.config_section import Duration, Kind, Section, at_key, parse_seconds
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.names import clean_name, service_id
@@ -183,6 +185,8 @@ class Config(Section):
     metrics: MetricsSection = MetricsSection()
     flows: FlowsSection = FlowsSection()
     telemetry: TelemetrySection = TelemetrySection()
+    rules: list[RuleEntry] = Field(default_factory=list, description="conditions on dependencies that raise alerts")
+    delivery: DeliverySection = DeliverySection()
     retention: RetentionSection = RetentionSection()
     limits: LimitsSection = LimitsSection()
 
@@ -198,6 +202,11 @@ class Config(Section):
         spans = self.retention.spans
         if spans is not None and spans < self.trace.pairing_lifetime:
             raise at_key("retention", "spans", text="must not be shorter than `trace.pairing_lifetime`")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_have_names_of_their_own(self) -> Config:
+        check_names(self.rules, "rules")
         return self
 
     @model_validator(mode="after")

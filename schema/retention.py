@@ -19,8 +19,9 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "1h": ("edges_1h", "latency_1h", "edge_hours"),
     "1d": ("edges_1d", "latency_1d"),
     "spans": ("spans",),
+    "flows": ("flows",),
 }
-_AGE = {"spans": "received_at"}
+_AGE = {"spans": "received_at", "flows": "received_at"}
 _TTL = re.compile(r" TTL \(?(\w+) \+ toInterval(Second|Day)\((\d+)\)\)?(?= SETTINGS|$)")
 _ANY_TTL = re.compile(r" TTL ")
 _SECONDS = {"Second": 1, "Day": 86_400}

@@ -83,6 +83,39 @@ CHANGE: Json = {
     },
 }
 
+_PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
+_ADDRESS = {"type": "string", "description": "IPv4 or IPv6; IPv4-mapped IPv6 is IPv4."}
+
+FLOW: Json = {
+    "type": "object",
+    "required": ["start", "client_address", "server_address", "observer"],
+    "properties": {
+        "start": _TIME,
+        "end": _TIME,
+        "client_address": _ADDRESS,
+        "client_port": {**_PORT, "description": "Absent when several connections are summed."},
+        "server_address": _ADDRESS,
+        "server_port": _PORT,
+        "transport": {"enum": ["tcp", "udp"]},
+        "observer": {"enum": ["client", "server"], "description": "On whose host it was seen."},
+        "direction": {"enum": ["syn", "port", "unknown"], "description": "How the roles are known."},
+        "connections": {**_COUNT, "description": "Opened in the interval."},
+        "failed_connections": _COUNT,
+        "active": _COUNT,
+        "bytes_sent": {**_COUNT, "description": "From client to server."},
+        "bytes_received": _COUNT,
+        "retransmits": _COUNT,
+        "rtt_us_sum": _COUNT,
+        "rtt_count": _COUNT,
+        "translated_server_address": {**_ADDRESS, "description": "Behind address translation, where it is known."},
+        "translated_server_port": _PORT,
+        "service": {"type": "string", "description": "Of the observing side, as are namespace, instance and host."},
+        "namespace": {"type": "string"},
+        "instance": {"type": "string"},
+        "host": {"type": "string"},
+    },
+}
+
 _TAKEN: Json = {
     "type": "object",
     "required": ["accepted", "rejected", "errors"],
@@ -171,5 +204,6 @@ WRITING: dict[str, Json] = {
     },
     "/api/v1/observations": _records("Edge observations.", OBSERVATION),
     "/api/v1/events": _also_json(_records("Deployments and other changes.", CHANGE), CHANGE),
+    "/api/v1/flows": _records("Flow records of agents: connections and bytes between two addresses.", FLOW),
     "/api/v1/identities": _records("Ownership ranges: address → service from … to ….", IDENTITY),
 }

@@ -62,10 +62,18 @@ def import_(
         migrate(store)
         load = import_metrics if form == "openmetrics" else _import
         result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
+        _resolve(store, config)
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
         _print(result, "samples" if form == "openmetrics" else "spans")
+
+
+def _resolve(store: Store, config: Config) -> None:
+    """Resolve hops through intermediaries in what was imported, as a server would."""
+    from chronotope.ingest.intermediaries.driver import Intermediaries
+
+    Intermediaries(store, config).round()
 
 
 def import_metrics(
@@ -144,7 +152,11 @@ def _result(read: int, total: Outcome) -> dict[str, object]:
 
 def _horizon_ns(store: Store) -> int | None:
     """The instant before which some level of the store expires at once; None when it keeps everything."""
-    kept = [seconds for level, seconds in retention_of(store).items() if seconds is not None and level != "spans"]
+    kept = [
+        seconds
+        for level, seconds in retention_of(store).items()
+        if seconds is not None and level not in ("spans", "flows")
+    ]
     return int((time.time() - min(kept)) * 1e9) if kept else None
 
 

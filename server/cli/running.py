@@ -14,6 +14,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from chronotope.ingest.flows.intake import FlowIntake
+from chronotope.ingest.flows.opening import open_flow_intake
+from chronotope.ingest.flows.receive import flows_blueprint
+from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.intermediaries.driver import Intermediaries
 from chronotope.ingest.metrics.collecting import MetricsCollector
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
@@ -45,17 +50,20 @@ class Server:
     store: Store
     vocabulary: Vocabulary
     intake: Intake
+    flows: FlowIntake
     decoder: OtlpDecoder
-    give_up: threading.Event
+    give_up: Sequence[threading.Event]
     web: WebServer
     otlp_grpc: Any = None
     grpc_address: Address | None = None
     metrics: MetricsCollector | None = None
+    intermediaries: Intermediaries | None = None
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
         """Start to take requests."""
         self.intake.start()
+        self.flows.start()
         thread = threading.Thread(target=self.web.run, name="web", daemon=True)
         thread.start()
         self.threads.append(thread)
@@ -63,6 +71,12 @@ class Server:
             self.otlp_grpc.start()
         if self.metrics is not None:
             self.metrics.start()
+        if self.intermediaries is not None:
+            self.intermediaries.start()
+
+    def _give_up(self) -> None:
+        for event in self.give_up:
+            event.set()
 
     def warm_up(self) -> None:
         """Compile in the background what the first spans need; those that come before it is done wait for it."""
@@ -70,12 +84,15 @@ class Server:
 
     def stop(self) -> None:
         """Refuse new spans, write what was accepted, answer what was asked, close the store."""
-        giving_up = threading.Timer(_GIVE_UP_S, self.give_up.set)
+        giving_up = threading.Timer(_GIVE_UP_S, self._give_up)
         giving_up.daemon = True
         giving_up.start()
         if self.metrics is not None:
             self.metrics.stop(_ANSWER_S)
+        if self.intermediaries is not None:
+            self.intermediaries.stop(_ANSWER_S)
         self.intake.stop()
+        self.flows.stop()
         giving_up.cancel()
         no_more_calls = self.otlp_grpc.stop(grace=_ANSWER_S) if self.otlp_grpc is not None else None
         self.web.stop(_ANSWER_S)
@@ -101,23 +118,27 @@ def open_server(
     migrate(store)
     kept = config.retention.kept_s(embedded=store.location.embedded)
     spans_kept = config.retention.spans if store.location.embedded else config.spans_kept_s
-    apply_retention(store, {**kept, "spans": spans_kept})
+    apply_retention(store, {**kept, "spans": spans_kept, "flows": config.retention.flows})
     vocabulary, registry = Vocabulary(), CollectorRegistry()
     decoder = OtlpDecoder(vocabulary)
     owners = known_identities(store, config)
-    intake, give_up = open_intake(store, config, vocabulary, owners, registry)
+    intake, spans_give_up = open_intake(store, config, vocabulary, owners, registry)
+    addresses = FlowVocabulary()
+    flows, flows_give_up = open_flow_intake(store, config, addresses, owners, registry)
     limit = config.limits.max_body_bytes
     blueprints = [
         traces_blueprint(decoder, intake.put, limit),
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         identities_blueprint(store, owners.add, clock=now_ms, max_body_bytes=limit),
+        flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
     ]
     app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
     web = WebServer(app, sockets, limit + _SLACK_BYTES)
-    server = Server(store, vocabulary, intake, decoder, give_up, web)
+    server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
     if config.metrics.prometheus or config.metrics.targets:
         server.metrics = MetricsCollector(store, config, owners.snapshot, registry)
+    server.intermediaries = Intermediaries(store, config, registry)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

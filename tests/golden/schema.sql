@@ -1,3 +1,36 @@
+CREATE TABLE default.bucket_arrivals
+(
+    `time` DateTime('UTC') COMMENT 'start of the bucket' CODEC(Delta(4), ZSTD(1)),
+    `arrived_at` SimpleAggregateFunction(max, DateTime64(3, 'UTC')) CODEC(Delta(8), ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY time
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW default.bucket_arrivals_view TO default.bucket_arrivals
+(
+    `time` DateTime('UTC'),
+    `arrived_at` DateTime64(3, 'UTC')
+)
+AS SELECT
+    toDateTime(time, 'UTC') AS time,
+    max(now64(3, 'UTC')) AS arrived_at
+FROM default.observations
+GROUP BY time;
+
+CREATE TABLE default.detector_states
+(
+    `slot` UInt8 COMMENT 'always 0: the newest state is the one that counts',
+    `saved_at` DateTime64(3, 'UTC'),
+    `arrived_at` DateTime64(3, 'UTC') COMMENT 'evidence that came before this is in the state',
+    `version` UInt32 COMMENT 'of the form of the state',
+    `position` DateTime('UTC') COMMENT 'evidence before this time of the data is in the state',
+    `state` String CODEC(NONE)
+)
+ENGINE = ReplacingMergeTree(saved_at)
+ORDER BY slot
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
 CREATE TABLE default.edge_hours
 (
     `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),

@@ -12,7 +12,7 @@ DAY = 86400
 
 
 def test_retention_is_set_changed_and_removed_and_each_only_when_it_differs(store: Store) -> None:
-    kept = {**Config().retention.kept_s(embedded=False), "spans": 3600}
+    kept = {**Config().retention.kept_s(embedded=False), "spans": 3600, "flows": 3600}
     assert set(retention_of(store).values()) == {None}
     expected = {table for key, tables in TABLES.items() for table in tables if kept[key] is not None}
     assert set(apply_retention(store, kept)) == expected

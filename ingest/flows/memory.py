@@ -1,0 +1,79 @@
+"""Flows that came lately, in memory by bucket; older ones are read back from the store when they are asked for.
+
+Invariant: a bucket is held whole or not at all. One that is neither held nor in `_stored` has no flows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+from chronotope.ingest.flows.rows import FLOW
+
+_MOST_PIECES = 16
+
+
+class RecentFlows:
+    """Attributed rows by bucket."""
+
+    def __init__(self, capacity: int, read: Callable[[list[int]], np.ndarray], stored: set[int]) -> None:
+        """Start empty.
+
+        Args:
+            capacity: rows above which the buckets touched longest ago are let go.
+            read: buckets → their rows in the store, FLOW[M] attributed.
+            stored: buckets that have rows in the store.
+        """
+        self._capacity = capacity
+        self._read = read
+        self._stored = stored
+        self._pieces: OrderedDict[int, list[np.ndarray]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, buckets: np.ndarray, clients: np.ndarray) -> np.ndarray:
+        """Return the rows of buckets int64[B] whose client address is marked, bool[by address code]."""
+        asked = buckets.tolist()
+        self._fetch([bucket for bucket in asked if bucket in self._stored])
+        found = [np.empty(0, FLOW)]
+        for bucket in asked:
+            pieces = self._pieces.get(bucket)
+            if pieces is None:
+                continue
+            self._pieces.move_to_end(bucket)
+            if len(pieces) > _MOST_PIECES:
+                pieces[:] = [np.concatenate(pieces)]
+            found += [piece[clients[piece["client"]]] for piece in pieces]
+        return np.concatenate(found)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Keep new rows. Their buckets must have been asked for by `find` before, so that they are held whole."""
+        order = np.argsort(rows["bucket"], kind="stable")
+        rows = rows[order]
+        starts = np.flatnonzero(rows["bucket"][1:] != rows["bucket"][:-1]) + 1
+        for piece in np.split(rows, starts) if len(rows) else []:
+            self._pieces.setdefault(int(piece["bucket"][0]), []).append(piece)
+            self._pieces.move_to_end(int(piece["bucket"][0]))
+        self._count += len(rows)
+        self._shrink()
+
+    def held(self) -> list[np.ndarray]:
+        """Return all pieces, to be changed in place when owners change."""
+        return [piece for pieces in self._pieces.values() for piece in pieces]
+
+    def _fetch(self, buckets: list[int]) -> None:
+        if not buckets:
+            return
+        rows = self._read(buckets)
+        self._stored.difference_update(buckets)
+        self.add(rows)
+
+    def _shrink(self) -> None:
+        while self._count > self._capacity and len(self._pieces) > 1:
+            bucket, pieces = self._pieces.popitem(last=False)
+            self._count -= sum(map(len, pieces))
+            self._stored.add(bucket)

@@ -1,0 +1,79 @@
+"""Everything between flow records and the store, wired once for the server and the importer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pyarrow as pa
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.edges import Rules
+from chronotope.ingest.flows.intake import FlowIntake
+from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.flows.services import PortProtocols
+from chronotope.ingest.flows.telemetry import Telemetry
+from chronotope.ingest.flows.writer import FlowWriter, Outcome
+from chronotope.ingest.known_identities import KnownIdentities
+from chronotope.ingest.spans.intake import PatientInsert
+from chronotope.schema.config import Config
+from chronotope.schema.store import Store
+
+Insert = Callable[[str, pa.Table, str], None]
+
+
+class FlowMetrics:
+    """The flow pipeline's own metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rows = Counter("chronotope_flows", "Flow records by bucket, by outcome.", ["outcome"], registry=registry)
+        self.left_out = Counter(
+            "chronotope_flows_left_out", "Flow records of no edge, by reason.", ["reason"], registry=registry
+        )
+        self.observations = Counter(
+            "chronotope_flow_observations", "Edge observations written of flows.", registry=registry
+        )
+        self.queued = Gauge("chronotope_flows_queued", "Flows that wait for the writer.", registry=registry)
+        self.remembered = Gauge("chronotope_flows_remembered", "Flows held in memory.", registry=registry)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what one batch did."""
+        self.rows.labels("new").inc(outcome.rows)
+        self.rows.labels("duplicate").inc(outcome.duplicates)
+        self.observations.inc(outcome.observations)
+        for reason, count in outcome.left_out.items():
+            if count > 0:
+                self.left_out.labels(reason).inc(count)
+
+
+def flow_rules(config: Config, vocabulary: FlowVocabulary) -> Rules:
+    """Return what a configuration says of flows."""
+    said = config.telemetry
+    telemetry = Telemetry(said.ports, said.addresses, said.services, vocabulary)
+    return Rules(PortProtocols(config.flows.protocols, vocabulary), telemetry)
+
+
+def open_flow_writer(
+    store: Store, config: Config, vocabulary: FlowVocabulary, owners: KnownIdentities, insert: Insert | None = None
+) -> FlowWriter:
+    """Return a writer that has finished what an earlier one left. Without `insert` it uses the store's own."""
+    attribute = Attribution(vocabulary, config.final_aliases)
+    rules = flow_rules(config, vocabulary)
+    writer = FlowWriter(store, vocabulary, owners, rules, attribute, insert=insert)
+    writer.recover()
+    return writer
+
+
+def open_flow_intake(
+    store: Store, config: Config, vocabulary: FlowVocabulary, owners: KnownIdentities, registry: CollectorRegistry
+) -> tuple[FlowIntake, threading.Event]:
+    """Return an intake that is ready to start, and the event that makes its inserts give up."""
+    stopping = threading.Event()
+    metrics = FlowMetrics(registry)
+    insert = PatientInsert(store, stopping)
+    writer = open_flow_writer(store, config, vocabulary, owners, insert)
+    intake = FlowIntake(writer, on_outcome=metrics.count, store_fails=lambda: insert.failing)
+    metrics.queued.set_function(lambda: intake.queued_rows)
+    metrics.remembered.set_function(lambda: writer.remembered)
+    return intake, stopping

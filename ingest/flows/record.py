@@ -1,0 +1,202 @@
+"""Flow records as an agent says them: the fields of a record, checked by columns.
+
+Invariant: a row that is alive can be stored as it is; whatever cannot was refused with its reason.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from chronotope.ingest.flows.rows import DIRECTIONS, MEASURES, OBSERVERS, TRANSPORTS
+from chronotope.ingest.records import columns
+from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, Text
+from chronotope.ingest.records.intake import Records
+from chronotope.ingest.records.ndjson import ParseTime
+from chronotope.ingest.records.spreading import LONGEST_MS
+from chronotope.schema.addresses import parse_ip
+from chronotope.schema.names import service_id
+from chronotope.schema.times import shortened
+
+MAX_PORT = 65535
+
+_Port = Annotated[int, msgspec.Meta(ge=0, le=MAX_PORT)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | float | None
+
+
+class FlowLine(msgspec.Struct):
+    """The fields of an NDJSON line and their types; what a value means is checked by columns."""
+
+    start: int  # text and numbers have become milliseconds before
+    client_address: str
+    server_address: str
+    observer: str
+    end: int | None = None
+    client_port: _Port = None
+    server_port: _Port = None
+    transport: str | None = None
+    direction: str | None = None
+    connections: _Count = None
+    failed_connections: _Count = None
+    active: _Count = None
+    bytes_sent: _Count = None
+    bytes_received: _Count = None
+    retransmits: _Count = None
+    rtt_us_sum: _Count = None
+    rtt_count: _Count = None
+    translated_server_address: str | None = None
+    translated_server_port: _Port = None
+    service: str | None = None
+    namespace: str | None = None
+    instance: str | None = None
+    host: str | None = None
+
+
+_NUMBERS = (*MEASURES, "active", "client_port", "server_port", "translated_server_port")
+_TYPES = {
+    **dict.fromkeys(("start", "end"), pa.timestamp("ms", tz="UTC")),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+}
+LINE_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in FlowLine.__struct_fields__])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """N records, refused ones among them; only rows of `Records.alive` mean anything."""
+
+    start_ms: np.ndarray
+    end_ms: np.ndarray  # not before the start
+    client: Text  # address in its one spelling
+    server: Text  # address; where it is known to be translated, the real one
+    own: Text  # service id of the observing side; absent: not said
+    instance: Text
+    host: Text
+    ports: Mapping[str, np.ndarray]  # client, server
+    transport: np.ndarray  # index into TRANSPORTS
+    observer: np.ndarray  # index into OBSERVERS
+    direction: np.ndarray  # index into DIRECTIONS
+    counts: Mapping[str, np.ndarray]  # of MEASURES, and active
+
+
+def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
+    """Check every field of every record; what is not accepted is refused in `records`.
+
+    Raises:
+        InvalidPayload: an Arrow column of a type that can't hold its field.
+    """
+    start, end = _interval(records, parse_time)
+    host = columns.text(records, "host").or_else("")
+    server, server_port = _server(records)
+    return Seen(
+        start_ms=start,
+        end_ms=end,
+        client=_on_host(_address(records, "client_address", required=True), host),
+        server=_on_host(server, host),
+        own=_own(records),
+        instance=columns.text(records, "instance").or_else(""),
+        host=host,
+        ports={"client": _port(records, "client_port")[0], "server": server_port},
+        transport=_choice(records, "transport", TRANSPORTS, "tcp"),
+        observer=_choice(records, "observer", OBSERVERS, ""),
+        direction=_choice(records, "direction", DIRECTIONS, "unknown"),
+        counts={name: columns.count(records, name)[0] for name in (*MEASURES, "active")},
+    )
+
+
+def _interval(records: Records, parse_time: ParseTime) -> tuple[np.ndarray, np.ndarray]:
+    start = columns.time_ms(records, "start", parse_time)
+    records.refuse(start == NO_TIME, lambda _: "start is missing")
+    end = columns.time_ms(records, "end", parse_time)
+    end = np.where(end == NO_TIME, start, end)
+    records.refuse(end < start, lambda _: "end is before start")
+    records.refuse(end - start > LONGEST_MS, lambda _: f"the record is longer than {LONGEST_MS // 3_600_000} h")
+    return start, end
+
+
+def _address(records: Records, name: str, *, required: bool) -> Text:
+    said = columns.text(records, name)
+    if required:
+        records.refuse(said.is_in([""]), lambda _: f"{name} is missing; use an IP address")
+    known = {value: address_text(value) for value in said.values if value}
+    wrong = [value for value, address in known.items() if not address]
+    records.refuse(
+        said.is_in(wrong) if wrong else np.zeros(len(said.codes), np.bool_),
+        lambda row: f"{name} {shortened(said[row])} is not accepted; use the IP address of a host",
+    )
+    return said.mapped(lambda value: known.get(value, ""))
+
+
+def address_text(said: str) -> str:
+    """Return an IP address in its one spelling; empty for anything else and for the unspecified address."""
+    number = parse_ip(said.strip())
+    if number is None:
+        return ""
+    address = ipaddress.IPv6Address(number)
+    plain = address.ipv4_mapped or address
+    return "" if plain.is_unspecified else str(plain)
+
+
+def _server(records: Records) -> tuple[Text, np.ndarray]:
+    """Return the server's address and port, behind NAT the translated ones where they are said."""
+    address = _address(records, "server_address", required=True)
+    port, _ = _port(records, "server_port")
+    real = _address(records, "translated_server_address", required=False)
+    real_port, given = _port(records, "translated_server_port")
+    if not real.values:
+        return address, port
+    known = ~real.is_in([""])
+    joined = Text(np.where(known, real.codes + len(address.values), address.codes), [*address.values, *real.values])
+    return joined.mapped(str), np.where(known & given, real_port, port)
+
+
+def _on_host(address: Text, host: Text) -> Text:
+    """Tell the loopback addresses of hosts apart: `127.0.0.1%host`."""
+    loopback = [value for value in address.values if value and ipaddress.ip_address(value).is_loopback]
+    if not loopback:
+        return address
+    hosts = max(len(host.values), 1)
+    local = address.is_in(loopback)
+    pair = np.where(local, address.codes * hosts + host.codes, -1)
+    distinct, inverse = np.unique(pair, return_inverse=True)
+    texts = [f"{address.values[code // hosts]}%{host.values[code % hosts]}".rstrip("%") for code in distinct.tolist()]
+    codes = np.where(local, inverse + len(address.values), address.codes)
+    return Text(codes, [*address.values, *texts]).mapped(str)
+
+
+def _own(records: Records) -> Text:
+    service, namespace = columns.text(records, "service"), columns.text(records, "namespace")
+    spaces = len(namespace.values) + 1
+    distinct, inverse = np.unique((service.codes + 1) * spaces + namespace.codes + 1, return_inverse=True)
+    ids = [_joined(service.values, namespace.values, *divmod(code, spaces)) for code in distinct.tolist()]
+    return Text(inverse.reshape(-1), ids).mapped(str)
+
+
+def _joined(services: Sequence[str], namespaces: Sequence[str], service: int, namespace: int) -> str:
+    name = services[service - 1] if service else ""
+    return service_id(name, namespaces[namespace - 1] if namespace else "")
+
+
+def _port(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
+    port, given = columns.count(records, name)
+    records.refuse(port > MAX_PORT, lambda row: f"{name} {port[row]} is out of range; accepted: 0 to {MAX_PORT}")
+    return port, given
+
+
+def _choice(records: Records, name: str, accepted: Sequence[str], default: str) -> np.ndarray:
+    """Return the index of each record's value among those accepted; an empty text is not one that may be said."""
+    said = columns.text(records, name).or_else(default).mapped(str.lower)
+    shown = ", ".join(filter(None, accepted))
+    records.refuse(
+        ~said.is_in([value for value in accepted if value]),
+        lambda row: f"{name} {shortened(said[row])} is not known; accepted: {shown}" if said[row]
+        else f"{name} is missing; accepted: {shown}",
+    )  # fmt: skip
+    places = np.array([accepted.index(value) if value in accepted else 0 for value in said.values] or [0], np.uint8)
+    found: np.ndarray = places[said.codes]
+    return found

@@ -1,0 +1,61 @@
+"""Flows as columns: one NumPy record for each flow record and ten seconds, addresses and names as dense codes.
+
+Invariant: over its buckets a record's bytes add up to what it said; its connections are opened in its first one. Codes
+belong to one `FlowVocabulary`, made once a process; the store keeps the texts themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chronotope.ingest.spans.columns import Interner
+
+MEASURES = (
+    "connections", "failed_connections", "bytes_sent", "bytes_received", "retransmits", "rtt_us_sum", "rtt_count"
+)  # fmt: skip
+
+TCP, UDP = 0, 1
+TRANSPORTS = ("tcp", "udp")
+CLIENT, SERVER = 1, 2
+OBSERVERS = ("", "client", "server")
+BY_ORDER, BY_PORT, BY_SYN = 0, 1, 2
+DIRECTIONS = ("unknown", "port", "syn")
+
+FLOW = np.dtype(
+    [
+        ("bucket", "<i8"),  # Unix seconds, a multiple of 10
+        ("start", "<i8"),  # of the record, Unix milliseconds: whose address it was is asked for then
+        ("first", "<i8"),  # of the part in the bucket, Unix milliseconds
+        ("last", "<i8"),
+        *((name, "<i8") for name in MEASURES),
+        ("client", "<i4"),  # FlowVocabulary.addresses
+        ("server", "<i4"),
+        ("own", "<i4"),  # FlowVocabulary.names: service of the observing side as its agent says; -1: it does not say
+        ("source", "<i4"),  # FlowVocabulary.nodes: who owned the client's address; set by attribution
+        ("target", "<i4"),
+        ("client_port", "<u2"),  # 0: several connections are summed
+        ("server_port", "<u2"),
+        ("transport", "u1"),
+        ("observer", "u1"),
+        ("direction", "u1"),
+    ]
+)
+
+
+@dataclass(slots=True)
+class FlowVocabulary:
+    """All dense codes of a process. A node is a service id; its kind is what was last known of it."""
+
+    addresses: Interner[str] = field(default_factory=Interner)
+    names: Interner[str] = field(default_factory=Interner)
+    nodes: Interner[str] = field(default_factory=Interner)
+    kinds: dict[int, str] = field(default_factory=dict)
+    protocols: Interner[str] = field(default_factory=Interner)
+
+    def node(self, service: str, kind: str) -> int:
+        """Return the code of a service id, and note its kind."""
+        code = self.nodes.code(service)
+        self.kinds[code] = kind
+        return code
