@@ -1,0 +1,77 @@
+"""Network namespaces of the host: which there are, and work done inside one.
+
+Invariant: only a thread of its own ever changes its namespace, and it ends with the work; no other thread notices.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from chronotope.bpf.kernel import KernelRefused
+
+_CLONE_NEWNET = 0x40000000
+_NAMED = Path("/run/netns")
+_libc = ctypes.CDLL(None, use_errno=True)
+T = TypeVar("T")
+
+
+def find_namespaces(proc: Path = Path("/proc")) -> dict[int, str]:
+    """Return the namespaces that a process lives in or that have a name: inode number → a path that opens it."""
+    found: dict[int, str] = {}
+    for path in (*_of_processes(proc), *_named()):
+        try:
+            found.setdefault(os.stat(path).st_ino, path)
+        except OSError:  # ended meanwhile, or is another user's
+            continue
+    return found
+
+
+def own_namespace() -> int:
+    """Return the inode number of this process's namespace."""
+    return os.stat("/proc/self/ns/net").st_ino
+
+
+def in_namespace(path: str, work: Callable[[], T]) -> T:
+    """Do the work in a namespace, and return what it returns.
+
+    Raises:
+        KernelRefused: the namespace cannot be entered; a namespace that is gone is `FileNotFoundError`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            if _libc.setns(descriptor, _CLONE_NEWNET):
+                code = ctypes.get_errno()
+                raise KernelRefused(f"entering {path} is refused: {os.strerror(code)}; CAP_SYS_ADMIN is needed")
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="namespace", daemon=True)
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        os.close(descriptor)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _of_processes(proc: Path) -> Iterable[str]:
+    return (f"{proc}/{name}/ns/net" for name in os.listdir(proc) if name.isdecimal())
+
+
+def _named() -> Iterable[str]:
+    try:
+        return [str(path) for path in _NAMED.iterdir()]
+    except OSError:
+        return []
