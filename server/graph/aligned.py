@@ -114,7 +114,9 @@ def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> Edg
         )
         for name, layer in columns.layers.items()
     }
-    return replace(common, layers=layers, via={int(place[at]): via for at, via in columns.via.items()})
+    via = {int(place[at]): via for at, via in columns.via.items()}
+    doubts = {int(place[at]): sure for at, sure in columns.doubts.items()}
+    return replace(common, layers=layers, via=via, doubts=doubts)
 
 
 def _spread_slots(slots: Slots, place: np.ndarray, edges: int) -> Slots:

@@ -101,6 +101,9 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
     via: list[list[str]] = [_NO_VIA] * len(columns)
     for at, route in columns.via.items():
         via[at] = route
+    confidence, inferred = [1.0] * len(columns), [False] * len(columns)
+    for at, sure in columns.doubts.items():
+        confidence[at], inferred[at] = sure, True
     return list(
         map(
             Edge,
@@ -110,8 +113,8 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
             [protocols[at] for at in columns.protocol.tolist()],
             layer_lists(columns),
             via,
-            repeat(1.0),
-            repeat(False),
+            confidence,
+            inferred,
             format_times(columns.first_seen),
             format_times(columns.last_seen),
             _evidence(columns, seconds, full=full),

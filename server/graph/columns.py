@@ -54,6 +54,7 @@ class EdgeColumns:
     ids: list[str] = field(default_factory=list)
     first_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # Unix ms; -1: not known
     last_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    doubts: dict[int, float] = field(default_factory=dict)  # confidence of edges that were only inferred
 
     def __len__(self) -> int:
         return len(self.source)
@@ -156,6 +157,7 @@ def keep_edges(columns: EdgeColumns, keep: np.ndarray) -> EdgeColumns:
         [columns.ids[at] for at in index.tolist()] if columns.ids else [],
         columns.first_seen[index] if len(columns.first_seen) else columns.first_seen,
         columns.last_seen[index] if len(columns.last_seen) else columns.last_seen,
+        {int(place[edge]): sure for edge, sure in columns.doubts.items() if place[edge] >= 0},
     )
 
 

@@ -11,7 +11,7 @@ KIND_ORDER = ("intermediary", "database", "messaging", "service", "external", "u
 
 # As stored, a row a layer and part: putting them together here takes a third of what grouping in the engine does.
 _LIFETIMES = """
-SELECT source, target, protocol, id,
+SELECT source, target, protocol, layer, id,
        toUnixTimestamp64Milli(first_seen) AS first_seen, toUnixTimestamp64Milli(last_seen) AS last_seen
 FROM edge_lifetimes
 """
@@ -41,7 +41,7 @@ Attributes = dict[str, dict[str, str]]
 
 
 def read_lifetimes(store: Store) -> pa.Table:
-    """Return all edges ever seen: `source`, `target`, `protocol`, `id`, `first_seen`, `last_seen` (Unix ms).
+    """Return all edges ever seen: `source`, `target`, `protocol`, `layer`, `id`, `first_seen`, `last_seen` (Unix ms).
 
     An edge may have several rows: it was first seen at the earliest, and last at the latest of them.
     """

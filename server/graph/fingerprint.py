@@ -21,7 +21,7 @@ from chronotope.server.graph.question import Question
 def fingerprint(columns: EdgeColumns, directory: Directory, question: Question, plan: Plan) -> str:
     """Return 24 hex digits for all that goes into a graph."""
     asked = replace(question, start_ms=0, end_ms=0)  # the plan has the window that was used
-    said = repr((asked, plan, columns.protocols, sorted(columns.via.items())))
+    said = repr((asked, plan, columns.protocols, sorted(columns.via.items()), sorted(columns.doubts.items())))
     digest = hashlib.blake2b(said.encode(), digest_size=12)
     kinds, attributes = directory.kinds, directory.attributes
     digest.update("".join(f"{name}\0{kinds.get(name)}\0{attributes.get(name)}\n" for name in columns.names).encode())

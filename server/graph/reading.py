@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from chronotope.schema.errors import Impossible
 from chronotope.schema.store import Store
 from chronotope.schema.times import shortened
 from chronotope.server.graph.answer import Graph
 from chronotope.server.graph.assemble import Directory, assemble
-from chronotope.server.graph.columns import EdgeColumns, add_latency, add_lifetimes, edge_columns
+from chronotope.server.graph.columns import EdgeColumns, add_latency, add_lifetimes, edge_columns, keep_edges
 from chronotope.server.graph.directory import read_attributes, read_kinds, read_lifetimes
+from chronotope.server.graph.doubts import add_doubts, doubtful, read_doubts
 from chronotope.server.graph.evidence import read_counts, read_latency
 from chronotope.server.graph.fingerprint import fingerprint
+from chronotope.server.graph.joining import join_protocols, joins
 from chronotope.server.graph.levels import Plan, plan_window
 from chronotope.server.graph.question import Question
 from chronotope.server.settings import Settings
@@ -62,10 +66,19 @@ def check_focus(directory: Directory, question: Question) -> None:
 
 def read_edges(store: Store, plan: Plan, question: Question) -> EdgeColumns:
     """Return all edges of a planned window as columns."""
-    columns = edge_columns(read_counts(store, plan, question))
-    add_lifetimes(columns, read_lifetimes(store))
+    # A protocol may turn out to be another one: it is asked for after the joining.
+    asked = replace(question, protocols=()) if joins(question.layers) else question
+    lifetimes = read_lifetimes(store)
+    counts = join_protocols(read_counts(store, plan, asked), lifetimes, question.layers)
+    columns = edge_columns(counts)
+    if question.protocols and asked is not question:
+        wanted = np.array([protocol in question.protocols for protocol in columns.protocols], np.bool_)
+        columns = keep_edges(columns, wanted[columns.protocol])
+    add_lifetimes(columns, join_protocols(lifetimes, lifetimes, question.layers))
+    if question.view == "resolved" and doubtful(columns):
+        add_doubts(columns, read_doubts(store, plan.start_s, plan.end_s), lifetimes, question.layers, counts)
     if question.full:
-        add_latency(columns, read_latency(store, plan, question))
+        add_latency(columns, read_latency(store, plan, asked))
     return columns
 
 

@@ -10,6 +10,7 @@ Measured for 100,000 edges on two cores: grouped by three names and layer 1,230 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,22 +29,36 @@ from chronotope.server.graph.columns import (
     place_latency,
     routes_of,
 )
+from chronotope.server.graph.doubts import add_doubts, doubtful, read_doubts
 from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
+from chronotope.server.graph.joining import join_protocols, joined_numbers
 from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.question import Question
 
 NUMBER = "cityHash64(source, target, protocol) AS edge"
 _LIFETIMES = f"""
-SELECT {NUMBER}, source, target, protocol, id,
+SELECT {NUMBER}, source, target, protocol, layer, id,
        toUnixTimestamp64Milli(first_seen) AS first_seen, toUnixTimestamp64Milli(last_seen) AS last_seen
 FROM edge_lifetimes
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers that rows of E edges bear: each edge's own, uint64[E], and those of flows that joined edge `into`."""
+
+    own: pa.Array
+    joined: pa.Array
+    into: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+
 def read_sides(
     store: Store, plans: Sequence[Plan], question: Question
-) -> tuple[tuple[EdgeColumns, EdgeColumns], pa.Array]:
-    """Return two windows' columns over the same E edges, and the number of each edge, uint64[E].
+) -> tuple[tuple[EdgeColumns, EdgeColumns], Numbers]:
+    """Return two windows' columns over the same E edges, and the numbers of their rows.
 
     Args:
         store: open and migrated.
@@ -51,8 +66,12 @@ def read_sides(
         question: its layers, view and whether it wants latencies count; not its window.
     """
     counts, known = _read_counts(store, plans, question), store.query(_LIFETIMES)
-    common, numbers = _edges_of(counts, known)
-    edge = numbered(counts, numbers)
+    joined, into = joined_numbers(known, question.layers)
+    known = join_protocols(known, known, question.layers)
+    known = known.set_column(known.column_names.index("edge"), "edge", _renumbered(known, joined, into))
+    counts = counts.set_column(counts.column_names.index("edge"), "edge", _renumbered(counts, joined, into))
+    common, own = _edges_of(counts, known)
+    edge = numbered(counts, own)
     found = edge >= 0
     side = as_int(counts, "side")
     columns = [
@@ -60,16 +79,40 @@ def read_sides(
     ]
     alive = alive_somewhere(columns[0]) | alive_somewhere(columns[1])
     before, after = (keep_edges(own, alive) for own in columns)
-    numbers = numbers.filter(pa.array(alive))
+    own = own.filter(pa.array(alive))
+    place = np.asarray(pc.index_in(into, value_set=own).fill_null(-1).to_numpy(), np.int64)
+    numbers = Numbers(own, joined.filter(pa.array(place >= 0)), place[place >= 0])
+    if question.view == "resolved":
+        for side_columns, plan in zip((before, after), plans, strict=True):
+            if doubtful(side_columns):
+                add_doubts(side_columns, read_doubts(store, plan.start_s, plan.end_s), known, question.layers)
     if question.full:
-        _add_latency((before, after), numbers, _read_latency(store, plans, question))
+        _add_latency((before, after), own, _read_latency(store, plans, question))
     return (before, after), numbers
 
 
-def numbered(table: pa.Table, numbers: pa.Array) -> np.ndarray:
+def read_known(store: Store) -> tuple[EdgeColumns, pa.Array]:
+    """Return every edge ever seen, without evidence, and the number of each, uint64[E]."""
+    known = store.query(_LIFETIMES)
+    return _edges_of(known, known)
+
+
+def numbered(table: pa.Table, numbers: pa.Array | Numbers) -> np.ndarray:
     """Return the edge of each of R rows by its number, int64[R]; -1 where it is none of these."""
-    at = pc.index_in(table.column("edge"), value_set=numbers).fill_null(-1)
-    return np.asarray(at.to_numpy(), np.int64)
+    own = numbers.own if isinstance(numbers, Numbers) else numbers
+    at = np.asarray(pc.index_in(table.column("edge"), value_set=own).fill_null(-1).to_numpy(), np.int64)
+    if isinstance(numbers, Numbers) and len(numbers.joined):
+        joined = pc.index_in(table.column("edge"), value_set=numbers.joined).fill_null(-1).to_numpy()
+        at = np.where(joined >= 0, numbers.into[joined], at)
+    return at
+
+
+def _renumbered(table: pa.Table, joined: pa.Array, into: pa.Array) -> pa.ChunkedArray:
+    """Give rows of flows that join another edge that edge's number."""
+    if not len(joined):
+        return table.column("edge")
+    at = pc.index_in(table.column("edge"), value_set=joined)
+    return pc.coalesce(into.take(at), table.column("edge"))
 
 
 def segments_of(

@@ -19,7 +19,7 @@ from chronotope.server.graph.columns import EdgeColumns
 from chronotope.server.graph.evidence import during, where
 from chronotope.server.graph.levels import LEVELS, SIZES, Plan
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.sides import NUMBER, numbered
+from chronotope.server.graph.sides import NUMBER, Numbers, numbered
 
 FEWEST = 10  # slots, where the levels allow it
 _CALLS, _LATENCIES = ("calls", "errors"), ("latency_us_sum", "latency_count")
@@ -63,7 +63,7 @@ def read_slots(
     plans: Sequence[SlotPlan],
     question: Question,
     sides: tuple[EdgeColumns, EdgeColumns],
-    numbers: pa.Array,
+    numbers: Numbers,
 ) -> tuple[Slots, Slots]:
     """Return the slots of both windows' E edges; of a question its layers, view and whether it wants latencies count.
 
@@ -134,7 +134,7 @@ def _rows(
     )
 
 
-def _added_up(table: pa.Table, numbers: pa.Array, places: int, measures: Sequence[str]) -> np.ndarray:
+def _added_up(table: pa.Table, numbers: Numbers, places: int, measures: Sequence[str]) -> np.ndarray:
     """Sums by measure, edge and place, float64[M, E, P]."""
     edge = numbered(table, numbers)
     place = edge * places
