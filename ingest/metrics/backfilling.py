@@ -63,7 +63,7 @@ class Backfill:
     def selectors(self, begin_ms: int, end_ms: int) -> list[str]:
         """Return the metrics that are there and that some mapping uses, and `up`, which tells when series are born."""
         names = self.source.metric_names(begin_ms, end_ms)
-        wanted = [name for name in names if self.pipeline.rules.wanted(name)]
+        wanted = [name for name in names if self.pipeline.rules.selected(name)]
         return [UP, *wanted] if wanted and UP in names and UP not in wanted else wanted
 
     def run(
@@ -101,7 +101,9 @@ class Backfill:
     def prime(self, selectors: list[str], begin_ms: int) -> None:
         """Read the last values before a time, so that the first increases after it are known."""
         self.pipeline.begin_anew(begin_ms - LONGEST_GAP_MS)
-        self.pipeline.increases(self._read(selectors, (begin_ms - LONGEST_GAP_MS, begin_ms)))
+        before = self._read(selectors, (begin_ms - LONGEST_GAP_MS, begin_ms))
+        self.pipeline.increases(before)
+        self.pipeline.native_increases(before)
 
     def take(self, selectors: list[str], chunk: Span, result: Backfilled, *, noted_from: int | None = None) -> None:
         """Read one chunk, insert what it gives and note it (as part of what began at `noted_from`)."""

@@ -197,6 +197,20 @@ class Increases:
         return Increases(self.series[chosen], self.begin_ms[chosen], self.end_ms[chosen], self.increase[chosen])
 
 
+def join_increases(parts: Sequence[Increases]) -> Increases:
+    """Return all increases of the parts, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Increases(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    return Increases(
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.begin_ms for part in parts]),
+        np.concatenate([part.end_ms for part in parts]),
+        np.concatenate([part.increase for part in parts]),
+    )
+
+
 def empty_samples() -> Samples:
     """Return no samples."""
     return Samples(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))

@@ -8,6 +8,7 @@ sample is first laid over our own buckets, and those are compared.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,54 +18,77 @@ from chronotope.ingest.metrics.increases import LARGEST, LONGEST_GAP_MS
 from chronotope.schema.latency import BUCKETS
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """A histogram as it was last seen."""
+
+    time_ms: int
+    count: float  # NaN: the series ended
+    sum: float
+    laid: np.ndarray  # calls by our buckets
+
+
+@dataclass(frozen=True, slots=True)
+class NativeIncreases:
+    """What M native histograms rose by: their counts, their sums, and how many calls of which latency."""
+
+    increases: Increases
+    sums: np.ndarray  # float64[M], in the metric's unit; 0 where it fell
+    latency: LatencyIncreases  # of the same series and times; `group` is -1
+
+    def __len__(self) -> int:
+        return len(self.increases)
+
+
 class NativeCounters:
     """The last native histogram of each series; histograms in, calls and their latencies out.
 
     Args:
         longest_gap_ms: as `Counters` has it.
-        unit_s: how many seconds the metric's unit is.
     """
 
-    def __init__(self, *, longest_gap_ms: int = LONGEST_GAP_MS, unit_s: float = 1.0) -> None:
+    def __init__(self, *, longest_gap_ms: int = LONGEST_GAP_MS) -> None:
         self.ignored: Counter[str] = Counter()  # reason → number of histograms
         self.resets = 0
         self._longest_gap_ms = longest_gap_ms
-        self._unit_us = unit_s * 1e6
-        self._last: dict[int, tuple[int, float, np.ndarray]] = {}  # series → time, count, calls by latency bucket
+        self._last: dict[int, _Last] = {}  # by series
 
-    def add(self, native: NativeHistograms) -> tuple[Increases, LatencyIncreases]:
-        """Return how many calls there were, row by row, and their latencies, histogram by histogram.
+    def renumber(self, renumbered: np.ndarray) -> None:
+        """Follow `SeriesTable.compact`, with what it returned."""
+        kept = {series: int(renumbered[series]) for series in self._last if renumbered[series] >= 0}
+        self._last = {code: self._last[series] for series, code in kept.items()}
 
-        The histograms of one series must come in order of time. Both answers have the same series and times; `group`
-        of the second is -1.
+    def add(self, native: NativeHistograms, unit_s: np.ndarray | None = None) -> NativeIncreases:
+        """Return what histograms rose by. Those of one series must come in order of time.
+
+        Args:
+            native: N histograms.
+            unit_s: float64[N]: how many seconds the unit of each is; 1 by default.
         """
-        rows: list[tuple[int, int, int, float]] = []
+        rows: list[tuple[int, int, int, float, float]] = []
+        unit_us = (np.ones(len(native)) if unit_s is None else unit_s) * 1e6
         risen = [np.zeros((0, BUCKETS))]
         for row in range(len(native)):
             series, time_ms, count = int(native.series[row]), int(native.time_ms[row]), float(native.count[row])
-            laid = self._laid(native, row)
             last = self._last.get(series)
-            if last is not None and time_ms <= last[0]:
-                self.ignored["duplicate_time" if time_ms == last[0] else "out_of_order"] += 1
+            if last is not None and time_ms <= last.time_ms:
+                self.ignored["duplicate_time" if time_ms == last.time_ms else "out_of_order"] += 1
                 continue
-            if count != count:  # a staleness marker ends the series
-                self._last[series] = (time_ms, count, laid)
-                continue
-            if not 0 <= count <= LARGEST:
+            if not (count != count or 0 <= count <= LARGEST):  # NaN is a staleness marker, which ends the series
                 self.ignored["not_a_count"] += 1
                 continue
-            self._last[series] = (time_ms, count, laid)
-            if last is None or last[1] != last[1]:
+            now = self._last[series] = _Last(time_ms, count, float(native.sum[row]), _laid(native, row, unit_us[row]))
+            if last is None or last.count != last.count or count != count:
                 continue
-            if time_ms - last[0] > self._longest_gap_ms:
+            if time_ms - last.time_ms > self._longest_gap_ms:
                 self.ignored["gap"] += 1
                 continue
-            before, laid_before = (last[1], last[2]) if count >= last[1] else (0.0, np.zeros(BUCKETS))
-            self.resets += count < last[1]
-            if count > before:
-                rows.append((series, last[0], time_ms, count - before))
-                risen.append(_scaled(np.maximum(laid - laid_before, 0.0), count - before)[None])
-        columns = np.array(rows, np.float64).reshape(-1, 4).T
+            before = last if count >= last.count else _Last(last.time_ms, 0.0, 0.0, np.zeros(BUCKETS))
+            self.resets += count < last.count
+            if count > before.count:
+                rows.append((series, last.time_ms, time_ms, count - before.count, max(now.sum - before.sum, 0.0)))
+                risen.append(_scaled(np.maximum(now.laid - before.laid, 0.0), count - before.count)[None])
+        columns = np.array(rows, np.float64).reshape(-1, 5).T
         series, begin, end = columns[0].astype(np.int32), columns[1].astype(np.int64), columns[2].astype(np.int64)
         whole = whole_counts(np.concatenate(risen))
         histogram, bucket = np.nonzero(whole)
@@ -73,15 +97,17 @@ class NativeCounters:
             *(np.full(len(rows), -1, np.int32), series, begin, end),
             *(offsets, bucket.astype(np.uint8), whole[histogram, bucket]),
         )
-        return Increases(series, begin, end, columns[3]), latency
+        sums = np.where(np.isfinite(columns[4]), columns[4], 0.0)
+        return NativeIncreases(Increases(series, begin, end, columns[3]), sums, latency)
 
-    def _laid(self, native: NativeHistograms, row: int) -> np.ndarray:
-        """Return float64[256]: the calls of a histogram by our buckets; those of no time at all are in the first."""
-        part = slice(int(native.offsets[row]), int(native.offsets[row + 1]))
-        low, high = (np.log(np.clip(ends, 1e-12, 1e12) * self._unit_us) / LOG_GROWTH for ends in _ends(native, part))
-        counts = native.bucket_count[part]
-        laid: np.ndarray = np.where(np.isfinite(counts), np.maximum(counts, 0.0), 0.0) @ spread_weights(low, high)
-        return laid
+
+def _laid(native: NativeHistograms, row: int, unit_us: float) -> np.ndarray:
+    """Return float64[256]: the calls of a histogram by our buckets; those of no time at all are in the first."""
+    part = slice(int(native.offsets[row]), int(native.offsets[row + 1]))
+    low, high = (np.log(np.clip(ends, 1e-12, 1e12) * unit_us) / LOG_GROWTH for ends in _ends(native, part))
+    counts = native.bucket_count[part]
+    laid: np.ndarray = np.where(np.isfinite(counts), np.maximum(counts, 0.0), 0.0) @ spread_weights(low, high)
+    return laid
 
 
 def _ends(native: NativeHistograms, part: slice) -> tuple[np.ndarray, np.ndarray]:

@@ -19,8 +19,9 @@ from chronotope.ingest.metrics.columns import NO_TIME, Increases, Samples, Serie
 from chronotope.ingest.metrics.families import CREATED
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS, Counters
 from chronotope.ingest.metrics.mapping.observing import Observer
-from chronotope.ingest.metrics.mapping.rules import Rules, rules_of
+from chronotope.ingest.metrics.mapping.rules import Adds, Rules, rules_of
 from chronotope.ingest.metrics.mapping.series import REASONS, USED, SeriesMeanings
+from chronotope.ingest.metrics.native import NativeCounters, NativeIncreases
 from chronotope.schema.config import Config
 
 SILENT_MS = 3_600_000
@@ -56,25 +57,41 @@ class MetricsPipeline:
         self._skipped: Counter[str] = Counter()
         self._forgetful: set[tuple[str, str]] = set()  # targets of which a series was forgotten
         self.counters = Counters(self.table, longest_gap_ms=longest_gap_ms, since_ms=since_ms)
+        self.natives = NativeCounters(longest_gap_ms=longest_gap_ms)
         self.births = Births(self.table)
         self.observer = Observer(self.meanings, self.counters.families, identities, self.aliases)
 
     def accept(self, samples: Samples) -> list[pa.Table]:
         """Return the observations that samples make with those before them; each a table for the landing table."""
-        return self.observer.observe(self.increases(samples))
+        return self.observer.observe(self.increases(samples), self.native_increases(samples))
 
     def increases(self, samples: Samples) -> Increases:
         """Return what the counters that have an edge rose by."""
         self.meanings.update()
         self.counters.grow()
-        wanted = self.meanings.edge[samples.series] >= 0
+        wanted = (self.meanings.edge[samples.series] >= 0) & ~self._native(samples.series)
         samples = samples.take(wanted | (self.counters.families.role[samples.series] == CREATED))
         return self.counters.add(self._without_returning(samples) if self._forgetful else samples)
 
+    def native_increases(self, samples: Samples) -> NativeIncreases | None:
+        """Return what the native histograms that have an edge rose by; None when there are none."""
+        native = samples.native
+        if native is None:
+            return None
+        self.meanings.update()
+        native = native.take(np.flatnonzero((self.meanings.edge[native.series] >= 0) & self._native(native.series)))
+        native = native.take(np.argsort(native.time_ms, kind="stable"))
+        return self.natives.add(native, self.meanings.unit_s[native.series])
+
+    def _native(self, series: np.ndarray) -> np.ndarray:
+        native: np.ndarray = (self.meanings.adds[series] & Adds.NATIVE) != 0
+        return native
+
     def begin_anew(self, since_ms: int | None = None) -> None:
         """Forget the counters' last values: what follows does not follow what was."""
-        self._skipped += self.counters.ignored
+        self._skipped += self.counters.ignored + self.natives.ignored
         self.counters = Counters(self.table, longest_gap_ms=self._longest_gap_ms, since_ms=since_ms)
+        self.natives = NativeCounters(longest_gap_ms=self._longest_gap_ms)
         self.births.clear()
         observer = Observer(self.meanings, self.counters.families, self.identities, self.aliases)
         observer.skipped, observer.used = self.observer.skipped, self.observer.used
@@ -90,6 +107,7 @@ class MetricsPipeline:
         self.meanings.clear()
         self.births.clear()
         self.counters.renumber(renumbered)
+        self.natives.renumber(renumbered)
         for forget in self.on_forget:
             forget()
 
@@ -114,7 +132,8 @@ class MetricsPipeline:
     @property
     def skipped(self) -> Counter[str]:
         """Samples and increases that were not used, by reason."""
-        reasons = self._skipped + self.counters.ignored + self.observer.skipped + self.table.skipped
+        ignored = self.counters.ignored + self.natives.ignored
+        reasons = self._skipped + ignored + self.observer.skipped + self.table.skipped
         return +reasons
 
 

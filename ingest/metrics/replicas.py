@@ -8,6 +8,8 @@ Source: the HA tracker of Grafana Mimir, for each series and by the samples' own
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from chronotope.ingest.metrics.columns import NO_TIME, REFUSED, Samples, SeriesTable
@@ -73,15 +75,22 @@ class Replicas:
     def deduplicate(self, samples: Samples) -> Samples:
         """Return the samples of the replicas in use, in their order. Give it the replicas of a time in one call."""
         self._update()
-        kept = np.zeros(len(samples), np.bool_)
-        order = np.argsort(samples.time_ms, kind="stable")
-        choose(
-            samples.series, samples.time_ms, order, self._one_of, self._chosen, self._last_time, self._silence_ms, kept
-        )
-        self.dropped += len(samples) - int(kept.sum())
-        common = self._one_of[samples.series[kept]]
-        series = np.where(common >= 0, common, samples.series[kept])
-        return Samples(series, samples.time_ms[kept], samples.value[kept], samples.native)
+        kept, series = self._used(samples.series, samples.time_ms)
+        native = samples.native
+        if native is not None:
+            rows, codes = self._used(native.series, native.time_ms)
+            native = replace(native.take(rows), series=codes)
+        return Samples(series, samples.time_ms[kept], samples.value[kept], native)
+
+    def _used(self, series: np.ndarray, time_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of the replicas in use, in their order, and the codes that these get."""
+        kept = np.zeros(len(series), np.bool_)
+        order = np.argsort(time_ms, kind="stable")
+        choose(series, time_ms, order, self._one_of, self._chosen, self._last_time, self._silence_ms, kept)
+        self.dropped += len(series) - int(kept.sum())
+        rows = np.flatnonzero(kept)
+        common = self._one_of[series[rows]]
+        return rows, np.where(common >= 0, common, series[rows])
 
     def _update(self) -> None:
         """Look at the series that are new in the table; those without the label that they need are made here."""

@@ -45,7 +45,7 @@ def check_prometheus(
     pipeline = MetricsPipeline(config, lambda: identities)
     source = open_source(entry, pipeline)
     names = source.metric_names(begin_ms, end_ms)
-    wanted = [name for name in names if pipeline.rules.wanted(name)]
+    wanted = [name for name in names if pipeline.rules.selected(name)]
     if wanted:
         for _ in source.read(wanted, begin_ms, end_ms):
             pass

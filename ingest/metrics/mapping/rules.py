@@ -44,6 +44,7 @@ class Adds(IntFlag):
     LATENCY_SUM = 128
     LATENCY_COUNT = 256
     LATENCY_BUCKET = 512
+    NATIVE = 1024  # the series itself is a native histogram: floats under its name mean nothing
 
 
 _PLAIN = {
@@ -163,7 +164,11 @@ class Rules:
                     self.uses.setdefault(name, []).append(use)
 
     def wanted(self, name: str) -> bool:
-        """Whether some mapping uses series of a name."""
+        """Whether some mapping uses series of a name in texts, which have no native histograms."""
+        return any(Adds.NATIVE not in use.adds for use in self.uses.get(name, ()))
+
+    def selected(self, name: str) -> bool:
+        """Whether some mapping uses series of a name in a Prometheus."""
         return name in self.uses
 
     @property
@@ -190,7 +195,6 @@ def _series(family: str, entry: FamilyEntry) -> Iterable[tuple[str, Adds]]:
     """Return the names of a family's series, and what each is added to."""
     if entry.measure not in ("latency", "calls_and_latency"):
         return [(family, _PLAIN[entry.measure])]
-    roles: Mapping[str, Adds] = _HISTOGRAM
-    if entry.measure == "calls_and_latency":
-        roles = {**_HISTOGRAM, "_count": Adds.LATENCY_COUNT | Adds.CALLS}
+    count = Adds.LATENCY_COUNT | Adds.CALLS if entry.measure == "calls_and_latency" else Adds.LATENCY_COUNT
+    roles: Mapping[str, Adds] = {**_HISTOGRAM, "_count": count, "": count | Adds.NATIVE}
     return [(family + suffix, adds) for suffix, adds in roles.items()]

@@ -13,7 +13,7 @@ import numpy as np
 
 from chronotope.ingest.metrics.columns import SeriesTable
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End, scraped_end
-from chronotope.ingest.metrics.mapping.rules import UNIT_S, Rules, Use
+from chronotope.ingest.metrics.mapping.rules import UNIT_S, Adds, Rules, Use
 from chronotope.ingest.metrics.mapping.templates import Labels, first_known
 from chronotope.schema.names import clean_name
 from chronotope.schema.observations import MOST_CODES
@@ -120,7 +120,7 @@ class SeriesMeanings:
         if self._table.type_of(name) == "gauge":
             return Meaning(GAUGE)
         for use in uses:
-            if use.applies(labels):
+            if use.applies(labels) and not (Adds.NATIVE in use.adds and "quantile" in labels):
                 return self._of(use, use.rule.extracted(labels))
         return Meaning(CONDITIONS)
 
