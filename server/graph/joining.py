@@ -1,4 +1,4 @@
-"""One dependency is one edge: what the network calls `tcp` joins the protocol that traces or metrics name. Pure.
+"""One dependency is one edge: what the network calls `tcp` joins the protocol that traces or metrics name.
 
 Invariant: a flow of a generic protocol belongs to the application protocol of the same (source, target) when traces and
 metrics have ever named exactly one; the edge has that one's id for ever. It is decided over all history, so that a
@@ -8,16 +8,24 @@ network alone is asked, it speaks for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from chronotope.schema.observations import LAYERS
+from chronotope.schema.store import Store
 from chronotope.server.graph.columns import coded
 
 GENERIC = ("tcp", "tls", "udp", "unknown")
 _TEXT = pa.dictionary(pa.int32(), pa.string())
+# Of all edges ever seen, those between ends with a flow that may join another edge.
+_CANDIDATES = """
+SELECT cityHash64(source, target, protocol) AS edge, source, target, protocol, layer, id FROM edge_lifetimes
+WHERE (source, target) IN (
+    SELECT source, target FROM edge_lifetimes WHERE layer = 'network' AND protocol IN {generic:Array(String)}
+)
+"""
 
 
 def joins(layers: Sequence[str]) -> bool:
@@ -47,6 +55,23 @@ def join_protocols(table: pa.Table, lifetimes: pa.Table, layers: Sequence[str]) 
     if "id" in table.column_names:
         table = _replaced(table, "id", rows, named.column("id").take(pa.array(row)))
     return table
+
+
+def read_joined_numbers(store: Store, layers: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+    """Return what `joined_numbers` does, of the store's edges."""
+    if not joins(layers):
+        return pa.array([], pa.uint64()), pa.array([], pa.uint64())
+    return joined_numbers(store.query(_CANDIDATES, {"generic": list(GENERIC)}), layers)
+
+
+def read_joined_protocols(store: Store, ends: Mapping[str, str], layers: Sequence[str]) -> list[str]:
+    """Return the generic protocols whose flows belong to one edge, given by `source`, `target` and `protocol`."""
+    if not joins(layers):
+        return []
+    between = f"SELECT * FROM ({_CANDIDATES}) WHERE source = {{source:String}} AND target = {{target:String}}"
+    known = store.query(between, {**ends, "generic": list(GENERIC)})
+    said, joined = (table.column("protocol").to_pylist() for table in (known, join_protocols(known, known, layers)))
+    return sorted({own for own, into in zip(said, joined, strict=True) if own != into == ends["protocol"]})
 
 
 def joined_numbers(lifetimes: pa.Table, layers: Sequence[str]) -> tuple[pa.Array, pa.Array]:

@@ -23,7 +23,9 @@ from chronotope.server.graph.columns import (
     keep_histograms,
     layer_columns,
 )
+from chronotope.server.graph.doubts import read_doubts
 from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
+from chronotope.server.graph.joining import read_joined_protocols
 from chronotope.server.graph.measures import layer_quantiles, or_none, ratio
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.steps import Steps
@@ -110,17 +112,20 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
         raise NotFound(f"no edge has the id {shortened(edge)}; accepted: ids of edges as /api/v1/graph gives them")
     source, target, protocol, first, last = found[0]
     ends = {"source": str(source), "target": str(target), "protocol": str(protocol)}
-    counts = _read_counts(store, steps, question, ends)
+    joined = read_joined_protocols(store, ends, question.layers)
+    asked = {**ends, "joined": joined}
+    counts = _read_counts(store, steps, question, asked)
     layers = _layers(counts, steps.count)
     if question.full:
-        _add_latency(layers, _read_latency(store, steps, question, ends), steps.count)
+        _add_latency(layers, _read_latency(store, steps, question, asked), steps.count)
+    sure = _confidence(store, steps, question, ends, joined, counts, layers)
     return EdgeSeries(
         edge,
         **ends,
         layers=[layer for layer in LAYERS if layer in layers],  # type: ignore[misc]
         via=_via(counts),
-        confidence=1.0,
-        inferred=False,
+        confidence=sure,
+        inferred=sure < 1,
         first_seen=format_time(int(first)),
         last_seen=format_time(int(last)),
         window=window_of_steps(steps.start_s, steps.end_s, steps.step_s),
@@ -137,10 +142,13 @@ WHERE id = {id:String}
 GROUP BY source, target, protocol
 """
 _STEP = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS step"
-_EDGE = "source = {source:String} AND target = {target:String} AND protocol = {protocol:String}"
+_EDGE = (
+    "source = {source:String} AND target = {target:String} "
+    "AND (protocol = {protocol:String} OR layer = 'network' AND protocol IN {joined:Array(String)})"
+)
 
 
-def _read_counts(store: Store, steps: Steps, question: Question, ends: dict[str, str]) -> pa.Table:
+def _read_counts(store: Store, steps: Steps, question: Question, ends: dict[str, Any]) -> pa.Table:
     # By the hour there is a table with the edge first: one edge over months reads only its own rows.
     table = "edge_hours" if steps.level == "1h" else f"edges_{steps.level}"
     measures = measures_of(question.layers)
@@ -151,13 +159,13 @@ def _read_counts(store: Store, steps: Steps, question: Question, ends: dict[str,
     return _read(store, table, columns, steps, question, ends, f"HAVING {having}")
 
 
-def _read_latency(store: Store, steps: Steps, question: Question, ends: dict[str, str]) -> pa.Table:
+def _read_latency(store: Store, steps: Steps, question: Question, ends: dict[str, Any]) -> pa.Table:
     sums = ", ".join(f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS)
     return _read(store, f"latency_{steps.level}", sums, steps, question, ends, "")
 
 
 def _read(
-    store: Store, table: str, columns: str, steps: Steps, question: Question, ends: dict[str, str], having: str
+    store: Store, table: str, columns: str, steps: Steps, question: Question, ends: dict[str, Any], having: str
 ) -> pa.Table:
     parameters: dict[str, Any] = {"base": steps.start_s, "step": steps.step_s, **ends}
     conditions = f"{_EDGE} AND {during(0, steps.start_s, steps.end_s, parameters)} AND {where(question, parameters)}"
@@ -192,6 +200,30 @@ def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int)
             wanted = (codes == code) & (layers[name].by_target[step] == by_target)
             layers[name].histograms = keep_histograms(every, np.where(wanted, step, -1))
             layers[name].codes = by_code.moved(np.where(wanted, step, -1))
+
+
+def _confidence(
+    store: Store,
+    steps: Steps,
+    question: Question,
+    ends: dict[str, str],
+    joined: list[str],
+    counts: pa.Table,
+    layers: dict[str, LayerColumns],
+) -> float:
+    """How sure the edge is: 1, unless the network alone has it, and only as resolved by an estimate."""
+    routes = [route for routes in counts.column("routes").to_pylist() for route in routes]
+    if set(layers) != {"network"} or not routes or "" in routes or question.view != "resolved":
+        return 1.0
+    doubts = read_doubts(store, steps.start_s, steps.end_s).to_pylist()
+    own = [
+        row
+        for row in doubts
+        if (row["source"], row["target"]) == (ends["source"], ends["target"])
+        and row["protocol"] in (ends["protocol"], *joined)
+    ]
+    certain = not own or any(not row["guessed"] for row in own)
+    return 1.0 if certain else round(max(row["sure"] for row in own), 3)
 
 
 def _via(counts: pa.Table) -> list[str]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from chronotope.schema.store import Store
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import format_times, window_of_steps
 from chronotope.server.graph.evidence import BY_TARGET, during, where
+from chronotope.server.graph.joining import read_joined_numbers
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.steps import Steps
 
@@ -64,7 +66,8 @@ def read_timeline(store: Store, steps: Steps, question: Question, now_ms: int) -
     filters = where(question, parameters)
     interval = during(0, steps.start_s - steps.step_s, steps.end_s, parameters)
     texts = {"by_target": BY_TARGET, "table": f"edges_{steps.level}", "conditions": f"{interval} AND {filters}"}
-    return timeline_of(store.query(_SQL % texts, parameters), steps, now_ms)
+    rows = store.query(_SQL % texts, parameters)
+    return timeline_of(_joined(rows, *read_joined_numbers(store, question.layers)), steps, now_ms)
 
 
 def timeline_of(rows: pa.Table, steps: Steps, now_ms: int) -> Timeline:
@@ -84,6 +87,17 @@ def timeline_of(rows: pa.Table, steps: Steps, now_ms: int) -> Timeline:
         _per_step(step, _numbers(rows, "calls"), steps.count).tolist(),
         _per_step(step, _numbers(rows, "errors"), steps.count).tolist(),
     )
+
+
+def _joined(rows: pa.Table, joined: pa.Array, into: pa.Array) -> pa.Table:
+    """Make one row of an edge and the flows that belong to it, with the calls of whichever saw the most."""
+    at = pc.index_in(rows.column("edge"), value_set=joined)
+    if at.null_count == len(rows):
+        return rows
+    rows = rows.set_column(rows.column_names.index("edge"), "edge", pc.coalesce(into.take(at), rows.column("edge")))
+    ends = [(name, "min") for name in ("source", "target")]
+    grouped = rows.group_by(["step", "edge"]).aggregate([*ends, ("calls", "max"), ("errors", "max")])
+    return grouped.rename_columns([name.partition("_")[0] for name in grouped.column_names])
 
 
 def _numbers(rows: pa.Table, name: str) -> np.ndarray:
