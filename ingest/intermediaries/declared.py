@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity import ALWAYS_FROM_MS, Ownership
 from chronotope.schema.addresses import BITS, Place, parse_place, place_of
 from chronotope.schema.config_intermediaries import IntermediaryEntry
 from chronotope.schema.names import clean_name
 from chronotope.schema.store import Store
 
+_NOWHERE = "nowhere.invalid"
 _KNOWN = "SELECT DISTINCT service FROM services WHERE kind = 'intermediary' ORDER BY service"
 
 
@@ -33,11 +34,16 @@ class Declared:
 
 
 def intermediary_claims(entries: Sequence[IntermediaryEntry]) -> list[Ownership]:
-    """Return the addresses that the configuration gives to intermediaries which it names."""
+    """Return the addresses that the configuration gives to intermediaries which it names.
+
+    One without an address claims nothing, for no time: that only says of which kind the service is.
+    """
     return [
         Ownership(entry.place, entry.service_id, 0, "intermediary")
+        if entry.place
+        else Ownership(_NOWHERE, entry.service_id, 0, "intermediary", ALWAYS_FROM_MS, ALWAYS_FROM_MS)
         for entry in entries
-        if entry.service_id and entry.place
+        if entry.service_id
     ]
 
 

@@ -76,12 +76,13 @@ class Calls:
 
 @dataclass(slots=True)
 class Rules:
-    """What pairing must know of the codes: which nodes are topics, how much a protocol says."""
+    """What pairing must know of the codes: which nodes are topics or intermediaries, how much a protocol says."""
 
     vocabulary: Vocabulary
     entry_node: int = -1  # node that calls root server spans; -1: they make no edge
     _topics: np.ndarray | None = None
     _ranks: np.ndarray | None = None
+    _stops: np.ndarray | None = None
 
     def topics(self) -> np.ndarray:
         """bool[nodes]: whether a node is a topic or queue."""
@@ -89,6 +90,16 @@ class Rules:
         if self._topics is None or len(self._topics) != len(nodes):
             self._topics = np.array([node.kind == "messaging" for node in [*nodes]] or [False])
         return self._topics
+
+    def stops(self) -> np.ndarray:
+        """int32[2, nodes]: a number for each node's id, whatever its kind; whether it is an intermediary."""
+        nodes = self.vocabulary.nodes.values
+        if self._stops is None or self._stops.shape[1] < len(nodes):
+            ids: dict[str, int] = {}
+            known = [*nodes]
+            numbers = [ids.setdefault(node.id, len(ids)) for node in known]
+            self._stops = np.array([numbers, [node.kind == "intermediary" for node in known]], np.int32)
+        return self._stops
 
     def ranks(self) -> np.ndarray:
         """uint8[protocols]: 0 unknown, 1 a transport of others, 2 says what is spoken."""
@@ -115,8 +126,8 @@ def calls_of(rows: np.ndarray, rules: Rules) -> Calls:
     parents = parents_of(rows, near, far, SEED)
     clients = _answering_clients(rows, parents)
     roles = _roles(rows, parents, clients)
-    out = np.empty(2 * len(rows), CALL)
-    count = _emit(rows, parents, clients, roles, rules.topics(), rules.ranks(), rules.entry_node, out)
+    out = np.empty(3 * len(rows), CALL)
+    count = _emit(rows, parents, clients, roles, rules.topics(), rules.stops(), rules.ranks(), rules.entry_node, out)
     inside = np.empty(2 * len(rows), CALL)
     return Calls(out[:count], roles, inside[: put_inside(rows, parents, clients, inside)])
 
@@ -204,14 +215,17 @@ def _put(out, at, row, source, target, via, protocol, view, reporter):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _put_pair(out, at, rows, i, parent, client, topics, ranks):  # type: ignore[no-untyped-def]
-    """A call with both ends known; through a topic it is seen in the resolved view only."""
+def _put_pair(out, at, rows, i, parent, client, topics, stops, ranks):  # type: ignore[no-untyped-def]
+    """A call with both ends known; through a topic or an intermediary it is seen in the resolved view only."""
     row = rows[i]
     via = np.int32(-1)
     if row["kind"] == CONSUMER and row["peer"] >= 0 and topics[row["peer"]]:
         via = row["peer"]
     elif client >= 0 and rows[client]["peer"] >= 0 and topics[rows[client]["peer"]]:
         via = rows[client]["peer"]
+    between = -1 if client < 0 or via >= 0 else _between(rows[client]["peer"], rows[parent], row, stops)
+    if between >= 0:
+        via = between
     protocol = row["protocol"]
     said = client if client >= 0 else parent
     if client >= 0 or rows[parent]["kind"] == UNSPECIFIED:
@@ -222,10 +236,34 @@ def _put_pair(out, at, rows, i, parent, client, topics, ranks):  # type: ignore[
     end = _put(out, at, row, rows[parent]["service"], row["service"], via, protocol, view, REPORTER_TARGET)
     if client >= 0 and rows[client]["kind"] != UNSPECIFIED:
         out[at]["error"] |= rows[client]["flags"] & ERROR
-        if rows[client]["kind"] == CLIENT and via < 0 and _duration(rows[client]) >= 0:
+        if rows[client]["kind"] == CLIENT and (via < 0 or between >= 0) and _duration(rows[client]) >= 0:
             out[at]["latency_ns"] = _duration(rows[client])
             out[at]["reporter"] = REPORTER_SOURCE
-    return end
+    return _put_hops(out, at, end, row, between) if between >= 0 else end
+
+
+@njit(cache=True, nogil=True)
+def _between(peer, caller, row, stops):  # type: ignore[no-untyped-def]
+    """The intermediary that a client span names as its peer while another service answers it, -1: none."""
+    if peer < 0 or not stops[1, peer] or row["service"] < 0 or caller["service"] < 0:
+        return np.int32(-1)
+    own = stops[0, peer]
+    return np.int32(-1) if own == stops[0, row["service"]] or own == stops[0, caller["service"]] else peer
+
+
+@njit(cache=True, nogil=True)
+def _put_hops(out, at, end, row, between):  # type: ignore[no-untyped-def]
+    """The two hops of the call at `at`: to the intermediary as the caller saw it, from there as the server did."""
+    out[end] = out[at]
+    out[end]["target"] = between
+    out[end + 1] = out[at]
+    out[end + 1]["source"] = between
+    out[end + 1]["latency_ns"] = _duration(row)
+    out[end + 1]["reporter"] = REPORTER_TARGET
+    for hop in range(end, end + 2):
+        out[hop]["via"] = -1
+        out[hop]["view"] = HOPS_ONLY
+    return end + 2
 
 
 @njit(cache=True, nogil=True)
@@ -256,11 +294,11 @@ def _put_own(out, at, row, found, role, topics, entry):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _emit(rows, parents, clients, roles, topics, ranks, entry, out):  # type: ignore[no-untyped-def]
+def _emit(rows, parents, clients, roles, topics, stops, ranks, entry, out):  # type: ignore[no-untyped-def]
     at = 0
     for i in range(len(rows)):
         remote = _is_remote(rows, parents, i)
         if remote:
-            at = _put_pair(out, at, rows, i, parents[i], clients[i], topics, ranks)
+            at = _put_pair(out, at, rows, i, parents[i], clients[i], topics, stops, ranks)
         at = _put_own(out, at, rows[i], remote, roles[i], topics, entry)
     return at
