@@ -11,11 +11,13 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from chronotope.server.layout.ranks import ranks_of
-from chronotope.server.layout.rows import columns_of, heights_of
+from chronotope.server.layout.rows import columns_of, heights_of, single_columns
 
 COLUMN = 190.0  # drawing units: a name of 25 letters and some air
 ROW = 64.0  # a node, its name, and some air
 ASPECT = 1.7
+_WAY = 0.45  # of a row, for an edge that passes a column
+_MOST_WAYS = 1.5  # for each node; with more of them the drawing would be mostly ways
 _GAP = 1.4  # between components, in columns and rows
 
 
@@ -51,13 +53,37 @@ def draw(count: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _component(count: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     if count == 1:
         return np.zeros((1, 2))
-    columns = columns_of(ranks_of(count, source, target), COLUMN, ROW, ASPECT)
-    y = heights_of(columns, source, target, ROW)
+    rank = ranks_of(count, source, target)
+    columns = columns_of(rank, COLUMN, ROW, ASPECT)
+    if columns.width.max() == 1:
+        y = _heights_with_ways(rank, source, target)
+    else:  # so many that edges cannot but pass behind nodes
+        y = heights_of(columns, source, target, np.full(count, ROW))
     x = np.empty(count)
     for left, wide, nodes in zip(columns.left.tolist(), columns.width.tolist(), columns.nodes, strict=True):
         order = nodes[np.lexsort((nodes, y[nodes]))]
         x[order] = (left + np.arange(len(order)) % wide) * COLUMN
     return np.stack([x, y], 1)
+
+
+def _heights_with_ways(rank: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return heights that leave a way through each column for the edges that pass it (Sugiyama's dummy nodes)."""
+    count = len(rank)
+    span = rank[target] - rank[source]
+    long = np.flatnonzero(span > 1)
+    if (span[long] - 1).sum() > _MOST_WAYS * count:
+        long = long[:0]
+    stops = span[long] - 1
+    first = count + np.concatenate([[0], np.cumsum(stops)])[:-1].astype(np.int64)
+    of_edge = np.repeat(np.arange(len(long)), stops)
+    stop = count + np.arange(int(stops.sum()))
+    rank = np.concatenate([rank, rank[source[long]][of_edge] + 1 + stop - first[of_edge]])
+    inner = stop - first[of_edge] > 0
+    others = np.setdiff1d(np.arange(len(source)), long)
+    callers = np.concatenate([source[others], source[long], stop[inner] - 1, first + stops - 1])
+    callees = np.concatenate([target[others], first, stop[inner], target[long]])
+    room = np.where(np.arange(len(rank)) < count, ROW, ROW * _WAY)
+    return heights_of(single_columns(rank), callers, callees, room)[:count]
 
 
 def _packed(boxes: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def _acyclic(count: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     _, component = connected_components(calls, connection="strong")
     within = component[source] == component[target]
     if not within.any():
-        return ~within
+        return np.ones(len(source), bool)
     level = trophic_levels(count, source, target)
     return np.asarray(~within | (level[target] - level[source] > _CLEARLY))
 

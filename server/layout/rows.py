@@ -29,20 +29,31 @@ class Columns:
         return np.concatenate([[0], np.cumsum(self.width)[:-1]]).astype(np.int64)
 
 
+def single_columns(rank: np.ndarray) -> Columns:
+    """Return one column for each rank."""
+    sizes = np.bincount(rank)
+    nodes = np.split(np.argsort(rank, kind="stable"), np.cumsum(sizes)[:-1])
+    return Columns(tuple(nodes), np.ones(len(sizes), np.int64))
+
+
 def columns_of(rank: np.ndarray, column_pitch: float, row_pitch: float, aspect: float) -> Columns:
     """Cut ranks into columns so that the whole comes near to an aspect ratio."""
-    order = np.argsort(rank, kind="stable")
     sizes = np.bincount(rank)
-    nodes = tuple(np.split(order, np.cumsum(sizes)[:-1]))
     heights = np.unique(np.concatenate([np.arange(1, 9), np.geomspace(8, max(int(sizes.max()), 8), 60)]).astype(int))
     wide = np.ceil(sizes[None, :] / heights[:, None]).sum(1) * column_pitch
     high = np.minimum(heights, sizes.max()) * row_pitch
     best = int(np.abs(np.log(wide / high / aspect)).argmin())
-    return Columns(nodes, np.ceil(sizes / heights[best]).astype(np.int64))
+    return Columns(single_columns(rank).nodes, np.ceil(sizes / heights[best]).astype(np.int64))
 
 
-def heights_of(columns: Columns, source: np.ndarray, target: np.ndarray, row_pitch: float) -> np.ndarray:
+def heights_of(columns: Columns, source: np.ndarray, target: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Return how high each node is, float64[N], in drawing units around 0.
+
+    Args:
+        columns: N nodes by rank.
+        source: int64[E], callers.
+        target: int64[E], callees.
+        room: float64[N], the height that each node needs.
 
     Columns are put in the order of their neighbours' mean height, to and fro (Sugiyama's barycentres), and then as near
     to it as the distance of a row allows, which isotonic regression solves exactly.
@@ -52,7 +63,7 @@ def heights_of(columns: Columns, source: np.ndarray, target: np.ndarray, row_pit
     near = csr_matrix((np.ones(len(ends[0])), ends), (count, count))
     weight = np.maximum(np.asarray(near.sum(1)).ravel(), 1e-9)
     rows = [near[nodes] for nodes in columns.nodes]
-    height = _spread(columns, near, weight, row_pitch)
+    height = _spread(columns, near, weight, float(room.max(initial=0)))
     ranks = range(len(columns.nodes))
     for sweep in range(_SWEEPS):
         for rank in ranks if sweep % 2 == 0 else reversed(ranks):
@@ -63,15 +74,15 @@ def heights_of(columns: Columns, source: np.ndarray, target: np.ndarray, row_pit
             order = nodes[np.lexsort((nodes, wanted if sweep < _SWEEPS - _SETTLES else height[nodes]))]
             by_node = dict(zip(nodes.tolist(), wanted.tolist(), strict=True))
             own = np.array([by_node[node] for node in order.tolist()])
-            height[order] = apart(own, row_pitch / columns.width[rank], weight[order])
+            height[order] = apart(own, room[order] / columns.width[rank], weight[order])
     return height
 
 
-def apart(wanted: np.ndarray, pitch: float, weight: np.ndarray) -> np.ndarray:
-    """Return the heights nearest to those wanted (least weighted squares) in this order, each `pitch` from the next."""
-    steps = np.arange(len(wanted)) * pitch
+def apart(wanted: np.ndarray, room: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the heights nearest to those wanted (least weighted squares), in this order, each with its room."""
     if len(wanted) < 2:
         return wanted
+    steps = np.concatenate([[0], np.cumsum((room[1:] + room[:-1]) / 2)])
     return np.asarray(isotonic_regression(wanted - steps, weights=weight).x + steps)
 
 

@@ -73,12 +73,12 @@ def test_levels_of_a_chain_are_one_apart():
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=30), st.floats(1, 100))
 def test_nodes_of_a_column_keep_their_order_and_distance(wanted, pitch):
-    found = apart(np.array(wanted), pitch, np.ones(len(wanted)))
+    found = apart(np.array(wanted), np.full(len(wanted), pitch), np.ones(len(wanted)))
     assert (np.diff(found) >= pitch - 1e-6).all()
 
 
 def test_nodes_far_enough_apart_stay_where_they_want_to_be():
-    assert apart(np.array([0.0, 50.0, 200.0]), 40, np.ones(3)).tolist() == [0, 50, 200]
+    assert apart(np.array([0.0, 50.0, 200.0]), np.full(3, 40.0), np.ones(3)).tolist() == [0, 50, 200]
 
 
 def test_many_leaves_of_one_caller_make_a_block_not_a_tower():
@@ -112,3 +112,10 @@ def test_what_is_connected_to_nothing_known_goes_below():
     found = insert({"a": (0.0, 0.0), "b": (190.0, 640.0)}, ["x", "y"], [("x", "y")])
     assert found["x"][1] > 640
     assert found["y"] == (found["x"][0] + COLUMN, found["x"][1])
+
+
+def test_an_edge_that_passes_a_column_has_a_way_through_it():
+    """a → b → c and a → c: drawn level, the long edge would go right through b."""
+    places = draw(3, *ends([(0, 1), (1, 2), (0, 2)]))
+    middle = (places[0, 1] + places[2, 1]) / 2
+    assert abs(places[1, 1] - middle) > ROW / 4
