@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response
 from prometheus_client import CollectorRegistry
 
 from chronotope.schema.store import Store
+from chronotope.server.api.culprits import culprits_routes
 from chronotope.server.api.diff import diff_routes
 from chronotope.server.api.events import events_routes
 from chronotope.server.api.findings import findings_routes
@@ -21,6 +22,7 @@ from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
 from chronotope.server.api.questions_routes import question_routes
 from chronotope.server.api.reading import grafana_routes, query, reading_routes
+from chronotope.server.api.rules import rules_routes
 from chronotope.server.api.transfer import register_compression
 from chronotope.server.layout.places import Places
 from chronotope.server.settings import Settings
@@ -54,7 +56,10 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    reading = [routes(store, settings) for routes in (findings_routes, events_routes, question_routes)]
+    reading = [
+        routes(store, settings)
+        for routes in (findings_routes, events_routes, question_routes, culprits_routes, rules_routes)
+    ]
     others = [*reading, positions_routes(Places(store), settings), *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)

@@ -25,8 +25,8 @@ from chronotope.server.graph.significance import DEFAULT_SIGNIFICANCE
 from chronotope.server.settings import Settings
 
 PATH = "/api/v1/diff"
-_BACK = re.compile(r"-[0-9]")
-_PATTERN = rf"^(-{DURATION_PATTERN[1:-1]}|{TIME_PATTERN[1:-1]})$"
+BACK = re.compile(r"-[0-9]")
+BEFORE_PATTERN = rf"^(-{DURATION_PATTERN[1:-1]}|{TIME_PATTERN[1:-1]})$"
 
 
 def _split(value: object) -> object:
@@ -38,7 +38,7 @@ Before = Annotated[
     Field(
         description="The end of the window before: a time, or how long before `after` (`-1h`, `-1d`, `-7d`).",
         examples=["-1d"],
-        json_schema_extra={"pattern": _PATTERN},
+        json_schema_extra={"pattern": BEFORE_PATTERN},
         max_length=64,
     ),
 ]
@@ -65,7 +65,7 @@ class DiffParameters(Filters):
         """
         length_ms = parse_duration(self.window) * 1000
         after = parse_time(self.after, now_ms, name="after")
-        if _BACK.match(self.before.strip()):
+        if BACK.match(self.before.strip()):
             before = after - parse_duration(self.before.strip()[1:], name="before") * 1000
         else:
             before = parse_time(self.before, now_ms, name="before")

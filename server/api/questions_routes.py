@@ -64,17 +64,17 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
         return respond(answer_single_points(store, settings, query(SinglePointsParameters), settings.clock()))
 
     routes.openapi = {  # type: ignore[attr-defined]
-        BLAST_RADIUS: _described(
+        BLAST_RADIUS: described(
             "Who depends on a service: all transitive callers, with hops and the share of their calls.",
             BlastRadiusParameters,
             records.BlastRadiusAnswer,
             service=True,
         ),
-        PATHS: _described(
+        PATHS: described(
             "The simple paths between two services, shortest first.", PathsParameters, records.PathsAnswer
         ),
-        CYCLES: _described("Services that call each other in circles.", CyclesParameters, records.CyclesAnswer),
-        SINGLE_POINTS: _described(
+        CYCLES: described("Services that call each other in circles.", CyclesParameters, records.CyclesAnswer),
+        SINGLE_POINTS: described(
             "Services whose loss cuts others off from all their callers.",
             SinglePointsParameters,
             records.SinglePointsAnswer,
@@ -83,7 +83,7 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
     return routes
 
 
-def _described(summary: str, model: type[Parameters], record: type, *, service: bool = False) -> Json:
+def described(summary: str, model: type[Parameters], record: type, *, service: bool = False) -> Json:
     """Return the path item of a route; `service`: its path holds one."""
     (schema,), components = msgspec.json.schema_components([record], ref_template="#/components/schemas/{name}")
     parameters = query_parameters(model)

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("serve", "serve", "Run the server: OTLP, API, page."),
     "import": Entry("import_", "import_", "Load history from files of spans or metrics."),
     "scrape": Entry("scrape", "scrape", "Read who called whom from Prometheus or endpoints."),
+    "agent": Entry("agent", "agent", "Collect flows on a host, by eBPF."),
     "graph": Entry("reading", "graph", "The topology of any past moment."),
     "diff": Entry("diff", "diff", "What changed between two times."),
     "events": Entry("events", "events", "Dependencies that appeared or vanished, and reported changes."),
@@ -39,7 +40,9 @@ COMMANDS: Mapping[str, Entry] = {
     "paths": Entry("questions", "paths", "The ways from one service to another."),
     "cycles": Entry("questions", "cycles", "Services that call each other in circles."),
     "single-points-of-failure": Entry("questions", "single_points", "Services whose loss cuts others off."),
+    "culprits": Entry("culprits", "culprits", "Services that a degradation likely comes from."),
     "findings": Entry("findings", "findings", "What traces, metrics and flows disagree on."),
+    "rules": Entry("rules", "rules", "Check rules: well formed, and how often they would fire."),
     "schema": Entry("schema", "schema", "Apply, show or check the store's migrations."),
 }
 

@@ -1,0 +1,51 @@
+"""`chronotope culprits`: which services a degradation likely comes from, as `/api/v1/culprits` says it.
+
+Invariant: names come from outside and are printed as text.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+from msgspec import UnsetType
+
+from chronotope.server.api.culprits import PATH, CulpritsParameters, answer_culprits
+from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.source import source_of
+from chronotope.server.graph.culprits.records import CulpritsAnswer
+
+
+@click.command()
+@reading_options(CulpritsParameters)
+def culprits(store: str | None, server: str | None, form: str, **options: Any) -> None:
+    """Print the services that a present degradation likely comes from, with reasons, the likeliest first.
+
+    \b
+    Examples:
+      chronotope culprits --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 5m
+      chronotope culprits --server http://127.0.0.1:8428 --window 10m --baseline -1d
+    """
+    given = given_of(CulpritsParameters, options)
+    body = source_of(store, server).read(PATH, CulpritsParameters, given, answer_culprits)
+    if form == "json":
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    print_culprits(msgspec.json.decode(body, type=CulpritsAnswer))
+
+
+def print_culprits(answer: CulpritsAnswer) -> None:
+    """Print each culprit with its reasons below it."""
+    click.echo(f"{answer.window.from_} to {answer.window.to}")
+    click.echo(f"compared with {answer.baseline.from_} to {answer.baseline.to}, {answer.tests:,} measures")
+    for one in answer.culprits:
+        click.echo(f"{one.rank:>3}  {one.probability:6.1%}  {one.service}")
+        for text in [*(reason.text for reason in one.reasons), *(change.text for change in one.changes)]:
+            click.echo(f"{'':15}{text}")
+    if answer.degradation:
+        click.echo(f"degraded, with a probability of {answer.probability:.1%}")
+    if not isinstance(answer.note, UnsetType):
+        click.echo(answer.note)
