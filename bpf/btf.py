@@ -1,4 +1,4 @@
-"""BTF, the kernel's description of its own types: offsets of fields, parameters and ids of functions.
+"""BTF, the kernel's description of its own types: offsets of fields, ids of functions and tracepoints.
 
 Invariant: an answer is what the description says, or an error that names what it lacks; whatever the bytes, nothing
 else is raised. Types are numbered from 1; 0 is void.
@@ -22,7 +22,7 @@ _TYPE = struct.Struct("<III")  # name, info, size or type
 _MEMBER = struct.Struct("<III")  # name, type, offset
 _PARAMETER = struct.Struct("<II")
 _MAGIC = 0xEB9F
-_STRUCT, _UNION, _FUNC, _FUNC_PROTO = 4, 5, 12, 13
+_STRUCT, _UNION, _TYPEDEF, _FUNC = 4, 5, 8, 12
 _TYPEDEFS_AND_QUALIFIERS = frozenset({8, 9, 10, 11, 18})  # typedef, volatile, const, restrict, type tag
 # bytes that follow a type: kind → (fixed, for each of its `vlen` parts)
 _EXTRA = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0), 15: (0, 12), 17: (4, 0)}
@@ -72,7 +72,9 @@ class Btf:
         try:
             return cls(path.read_bytes())
         except OSError as error:
-            raise UnknownType(f"{path} cannot be read: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF") from error
+            raise UnknownType(
+                f"{path} cannot be read: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF"
+            ) from error
 
     def field(self, name: str, path: str) -> Field:
         """Return where a field is in a struct; `path` may go through embedded structs (`__sk_common.skc_family`).
@@ -90,8 +92,8 @@ class Btf:
             struct_id = self._resolved(found[1])
         return Field(bits // 8, bits % 8)
 
-    def function(self, name: str) -> tuple[int, int]:
-        """Return the id of a function and how many parameters it has.
+    def function(self, name: str) -> int:
+        """Return the id of a function.
 
         Raises:
             UnknownType: the kernel has no such function (or it was inlined).
@@ -99,10 +101,7 @@ class Btf:
         function_id = self._find(name, (_FUNC,))
         if not function_id:
             raise UnknownType(f"this kernel has no function {name}")
-        _, info, size = self._type(self._type(function_id)[2])
-        if (info >> 24) & 31 != _FUNC_PROTO:
-            raise UnknownType(f"BTF says that {name} is no function")
-        return function_id, info & 0xFFFF
+        return function_id
 
     def tracepoint(self, name: str) -> int:
         """Return the id of the type that describes a tracepoint's arguments.
@@ -110,7 +109,7 @@ class Btf:
         Raises:
             UnknownType: the kernel has no such tracepoint.
         """
-        found = self._find(f"btf_trace_{name}", (8,))
+        found = self._find(f"btf_trace_{name}", (_TYPEDEF,))
         if not found:
             raise UnknownType(f"this kernel has no tracepoint {name}")
         return found

@@ -54,7 +54,12 @@ def load_program(name: str, instructions: bytes, kind: int, target: int = 0) -> 
     for verbose in (0, 1):  # the log costs time, and without a refusal nobody reads it
         attributes = struct.pack(
             "<IIQQIIQII16sIIIIQIIQII",
-            *(_CGROUP_SKB if kind in (ARRIVALS, SENDS) else _TRACING, len(instructions) // 8, ctypes.addressof(code), ctypes.addressof(_LICENSE)),
+            *(
+                _CGROUP_SKB if kind in (ARRIVALS, SENDS) else _TRACING,
+                len(instructions) // 8,
+                ctypes.addressof(code),
+                ctypes.addressof(_LICENSE),
+            ),
             *(verbose, _LOG_BYTES if verbose else 0, ctypes.addressof(log) if verbose else 0),
             *(0, 0, name.encode()[:15], 0, kind, 0, 0, 0, 0, 0, 0, 0),
             target,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,6 @@ _TRACEPOINTS = {
 }
 _PACKETS = {"on_send": kernel.SENDS, "on_arrival": kernel.ARRIVALS}
 _MAPS = ("pairs", "datagrams", "closed", "seen", "counters", "phase")
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +96,17 @@ class FlowProgram:
         self._closed = Ring(self._maps["closed"], self._limits.closed_bytes, FLOW)
         self.processes = Ring(self._maps["seen"], self._limits.seen_bytes, PROCESS)
 
-    def read(self, namespaces: Mapping[int, str], at_boundary: Callable[[], None] = lambda: None) -> np.ndarray:
+    def read(self, namespaces: Mapping[int, str]) -> np.ndarray:
         """Return FLOW[N]: what happened since the last call, and who listens now (role LISTENER).
 
         Args:
             namespaces: inode number → path, of those whose living connections are looked at.
-            at_boundary: called when datagrams and sums of pairs begin to belong to the next answer.
 
         Raises:
             KernelRefused: a map or namespace cannot be read.
         """
         before, self._phase = self._phase, self._phase + 1
         kernel.update(self._maps["phase"], struct.pack("<I", 0), struct.pack("<I", self._phase & 0xFFFFFFFF))
-        at_boundary()
         found = [self._sweep(path) for path in namespaces.values()]
         kernel.wait_for_programs()
         found.append(self._closed.read())
@@ -137,7 +134,7 @@ class FlowProgram:
         for name, tracepoint in _TRACEPOINTS.items():
             program = kernel.load_program(name, programs[name], kernel.TRACEPOINT, btf.tracepoint(tracepoint))
             self._links += [program, kernel.attach(program, f"to the tracepoint {tracepoint}")]
-        target, _ = btf.function("bpf_iter_tcp")
+        target = btf.function("bpf_iter_tcp")
         iterator = kernel.load_program("on_socket", programs["on_socket"], kernel.ITERATOR, target)
         self._links.append(iterator)
         return iterator

@@ -46,7 +46,7 @@ class Ring:
         found = self._data[at : at + ready * self._record.itemsize].view(self._record)
         busy = np.flatnonzero(found["header"] & _BUSY)
         found = found[: int(busy[0])] if len(busy) else found
-        kept = found["record"][found["header"] & _DISCARDED == 0].copy()
+        kept: np.ndarray = found["record"][found["header"] & _DISCARDED == 0].copy()
         struct.pack_into("<Q", self._consumer, 0, begin + len(found) * self._record.itemsize)
         return kept
 

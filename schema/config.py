@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from chronotope.schema.addresses import parse_place
+from chronotope.schema.config_agent import AgentSection
 from chronotope.schema.config_delivery import DeliverySection
 from chronotope.schema.config_errors import config_error
+from chronotope.schema.config_events import EventsSection
 from chronotope.schema.config_file import read_config_file
 from chronotope.schema.config_flows import FlowsSection, TelemetrySection
 from chronotope.schema.config_intermediaries import IntermediaryEntry
@@ -187,6 +189,8 @@ class Config(Section):
     telemetry: TelemetrySection = TelemetrySection()
     rules: list[RuleEntry] = Field(default_factory=list, description="conditions on dependencies that raise alerts")
     delivery: DeliverySection = DeliverySection()
+    events: EventsSection = EventsSection()
+    agent: AgentSection = AgentSection()
     retention: RetentionSection = RetentionSection()
     limits: LimitsSection = LimitsSection()
 
