@@ -24,9 +24,11 @@ class Settings:
         clock: returns Unix milliseconds; tests pass their own.
         compress_from_bytes: smaller answers go out uncompressed.
         max_buckets: the most buckets a timeline or a series may have.
+        change_window_s: how long after a reported change events still follow it.
     """
 
     retention: Mapping[str, int | None] = field(default_factory=lambda: KEEP_ALL)
     clock: Callable[[], int] = now_ms
     compress_from_bytes: int = 1024
     max_buckets: int = 2000
+    change_window_s: int = 900

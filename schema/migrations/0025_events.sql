@@ -19,8 +19,9 @@ CREATE TABLE IF NOT EXISTS events {on_cluster}
     url         String,
     evident_at  DateTime64(3, 'UTC') COMMENT 'end of the data that showed it, in the time of the data',
     detected_at DateTime64(3, 'UTC') COMMENT 'when this was written, by the clock',
-    withdrawn   UInt8 COMMENT '1: data that came later took it back'
+    withdrawn   UInt8 COMMENT '1: data that came later took it back',
+    written_at  DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'the row written last is what holds'
 )
-ENGINE = {replicated}ReplacingMergeTree(withdrawn)
+ENGINE = {replicated}ReplacingMergeTree(written_at)
 ORDER BY (time, id)
 SETTINGS {deduplication_window} = 10000;

@@ -66,6 +66,7 @@ def answer_events(store: Store, settings: Settings, parameters: EventsParameters
         services=parameters.service,
         withdrawn="withdrawn" in parameters.include,
         limit=parameters.limit + 1,
+        change_window_s=settings.change_window_s,
     )
     records = [record_of(event) for event in found[-parameters.limit :]]
     body = msgspec.json.encode(Events(records, len(found) > parameters.limit))

@@ -23,6 +23,7 @@ from chronotope.schema.retention import retention_of
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
 from chronotope.server.cli.logs import log_to_stderr
+from chronotope.server.settings import now_ms
 
 if TYPE_CHECKING:
     from chronotope.ingest.spans.columns import SpanBatch
@@ -63,6 +64,7 @@ def import_(
         load = import_metrics if form == "openmetrics" else _import
         result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
         _resolve(store, config)
+        _find_events(store, config)
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
@@ -72,8 +74,16 @@ def import_(
 def _resolve(store: Store, config: Config) -> None:
     """Resolve hops through intermediaries in what was imported, as a server would."""
     from chronotope.ingest.intermediaries.driver import Intermediaries
+    from chronotope.ingest.spanwriter import known_identities
 
-    Intermediaries(store, config).round()
+    Intermediaries(store, config, known_identities(store, config)).round()
+
+
+def _find_events(store: Store, config: Config) -> None:
+    """Find which dependencies appeared and vanished in what was imported, as a server would."""
+    from chronotope.server.events.watching import find_events
+
+    find_events(store, config.events, now_ms)
 
 
 def import_metrics(

@@ -33,8 +33,12 @@ from chronotope.schema.migrate import migrate
 from chronotope.schema.retention import apply_retention
 from chronotope.schema.store import Store
 from chronotope.server.api.app import create_app
+from chronotope.server.api.stream import stream_routes
+from chronotope.server.cli.alerting import Alerting, open_alerting
 from chronotope.server.cli.listening import Address, bind
 from chronotope.server.cli.web import WebServer
+from chronotope.server.delivery.stream import MOST_CLIENTS
+from chronotope.server.events.thread import EventThread
 from chronotope.server.settings import Settings, now_ms
 
 # A body over its limit is still read, up to here: a client that cannot send it all would not read the answer.
@@ -58,6 +62,8 @@ class Server:
     grpc_address: Address | None = None
     metrics: MetricsCollector | None = None
     intermediaries: Intermediaries | None = None
+    alerting: Alerting | None = None
+    events: EventThread | None = None
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -73,6 +79,10 @@ class Server:
             self.metrics.start()
         if self.intermediaries is not None:
             self.intermediaries.start()
+        if self.alerting is not None:
+            self.alerting.start()
+        if self.events is not None:
+            self.events.start()
 
     def _give_up(self) -> None:
         for event in self.give_up:
@@ -91,6 +101,10 @@ class Server:
             self.metrics.stop(_ANSWER_S)
         if self.intermediaries is not None:
             self.intermediaries.stop(_ANSWER_S)
+        if self.alerting is not None:
+            self.alerting.stop(_ANSWER_S)
+        if self.events is not None:
+            self.events.stop(_ANSWER_S)
         self.intake.stop()
         self.flows.stop()
         giving_up.cancel()
@@ -130,15 +144,20 @@ def open_server(
         traces_blueprint(decoder, intake.put, limit),
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
-        identities_blueprint(store, owners.add, clock=now_ms, max_body_bytes=limit),
+        identities_blueprint(flows.claim, clock=now_ms, max_body_bytes=limit),
         flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
     ]
-    app = create_app(store, Settings(retention=kept), blueprints=blueprints, registry=registry)
-    web = WebServer(app, sockets, limit + _SLACK_BYTES)
+    settings = Settings(retention=kept, change_window_s=config.events.change_window)
+    alerting = open_alerting(store, config, settings, registry)
+    blueprints.append(stream_routes(alerting.hub))
+    app = create_app(store, settings, blueprints=blueprints, registry=registry)
+    web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
     server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
     if config.metrics.prometheus or config.metrics.targets:
         server.metrics = MetricsCollector(store, config, owners.snapshot, registry)
-    server.intermediaries = Intermediaries(store, config, registry)
+    server.intermediaries = Intermediaries(store, config, owners, registry)
+    server.alerting = alerting
+    server.events = EventThread(store, config.events, now_ms, registry)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

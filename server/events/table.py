@@ -1,7 +1,7 @@
 """The table `events`: read and write.
 
-Invariant: an event is in an answer once, however often it was written; one that was withdrawn stays so, whoever writes
-it again. Which reported change a dependency event follows is told when it is read: the change may be reported later.
+Invariant: an event is in an answer once, however often it was written, and as it was written last. Which reported
+change a dependency event follows is told when it is read: the change may be reported later.
 """
 
 from __future__ import annotations
@@ -104,12 +104,33 @@ def read_changes(store: Store, from_ms: int, to_ms: int) -> list[Event]:
     return [_event(row) for row in store.query(_SQL % conditions, parameters).to_pylist()][::-1]
 
 
+def read_evident(store: Store, after_ms: int, until_ms: int) -> list[Event]:
+    """Return dependency events, none withdrawn, that became evident in (after, until], in the data's time."""
+    conditions = (
+        "evident_at > fromUnixTimestamp64Milli({after:Int64}) "
+        "AND evident_at <= fromUnixTimestamp64Milli({until:Int64}) AND type IN {found:Array(String)} AND withdrawn = 0"
+    )
+    parameters = {"after": after_ms, "until": until_ms, "found": list(DEPENDENCY_TYPES), "limit": 10_000_000}
+    return [_event(row) for row in store.query(_SQL % conditions, parameters).to_pylist()][::-1]
+
+
+def read_detected(store: Store, after_ms: int, until_ms: int, limit: int) -> list[Event]:
+    """Return events of every type, none withdrawn, that were detected in (after, until], in order of time."""
+    conditions = (
+        "detected_at > fromUnixTimestamp64Milli({after:Int64}) "
+        "AND detected_at <= fromUnixTimestamp64Milli({until:Int64}) AND withdrawn = 0"
+    )
+    parameters = {"after": after_ms, "until": until_ms, "limit": limit}
+    return [_event(row) for row in store.query(_SQL % conditions, parameters).to_pylist()][::-1]
+
+
 def known_ids(store: Store, ids: Iterable[str]) -> set[str]:
-    """Return which of some events are in the store already, withdrawn ones too."""
+    """Return which of some events are in the store and hold."""
     asked = list(ids)
     if not asked:
         return set()
-    rows = store.rows("SELECT DISTINCT id FROM events WHERE id IN {ids:Array(String)}", {"ids": asked})
+    sql = "SELECT id FROM events FINAL WHERE id IN {ids:Array(String)} AND withdrawn = 0"
+    rows = store.rows(sql, {"ids": asked})
     return {str(row[0]) for row in rows}
 
 

@@ -1,3 +1,23 @@
+CREATE TABLE default.alerts
+(
+    `rule` LowCardinality(String),
+    `fingerprint` String COMMENT 'of the labels, 16 hex digits',
+    `since` DateTime64(3, 'UTC') COMMENT 'the condition holds since then; in the time of the data, like the others',
+    `fired_at` DateTime64(3, 'UTC') COMMENT '1970: not yet',
+    `resolved_at` DateTime64(3, 'UTC') COMMENT '1970: not yet',
+    `step` UInt8 COMMENT '0: holds, 1: fires, 2: resolved; the highest counts',
+    `source` String,
+    `target` String,
+    `protocol` LowCardinality(String),
+    `services` Array(String) COMMENT 'of a circle, or the one that is the subject',
+    `labels` Map(String, String),
+    `annotations` Map(String, String)
+)
+ENGINE = ReplacingMergeTree(step)
+PARTITION BY toYYYYMM(since)
+ORDER BY (rule, fingerprint, since)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
 CREATE TABLE default.bucket_arrivals
 (
     `time` DateTime('UTC') COMMENT 'start of the bucket' CODEC(Delta(4), ZSTD(1)),
@@ -510,9 +530,10 @@ CREATE TABLE default.events
     `url` String,
     `evident_at` DateTime64(3, 'UTC') COMMENT 'end of the data that showed it, in the time of the data',
     `detected_at` DateTime64(3, 'UTC') COMMENT 'when this was written, by the clock',
-    `withdrawn` UInt8 COMMENT '1: data that came later took it back'
+    `withdrawn` UInt8 COMMENT '1: data that came later took it back',
+    `written_at` DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'the row written last is what holds'
 )
-ENGINE = ReplacingMergeTree(withdrawn)
+ENGINE = ReplacingMergeTree(written_at)
 ORDER BY (time, id)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
@@ -557,10 +578,13 @@ CREATE TABLE default.identities
     `kind` LowCardinality(String),
     `valid_from` DateTime64(3, 'UTC'),
     `valid_to` DateTime64(3, 'UTC'),
-    `attributes` Map(String, String)
+    `heartbeat` UInt8 COMMENT '1: valid_to is assumed',
+    `attributes` Map(String, String),
+    `batch` UInt64 COMMENT 'the batch that wrote this row, Unix nanoseconds'
 )
 ENGINE = ReplacingMergeTree(valid_to)
-ORDER BY (address, port, service, kind, valid_from)
+PRIMARY KEY (address, port, service, kind, valid_from)
+ORDER BY (address, port, service, kind, valid_from, batch)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE default.latency_10s
@@ -753,6 +777,19 @@ ENGINE = ReplacingMergeTree(end_at)
 ORDER BY (source, begin_at)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
+CREATE TABLE default.metric_counters
+(
+    `series` String COMMENT 'digest of name and labels; or what else is remembered: see counterstate.py',
+    `round` UInt64 COMMENT 'when it was written, Unix milliseconds; the latest wins',
+    `value` Float64 COMMENT 'NaN: the series ended',
+    `time` Int64 COMMENT 'of the last sample, Unix milliseconds',
+    `created` Int64 COMMENT 'when the counter began, Unix milliseconds; the lowest number: not known',
+    `body` String COMMENT 'observations under way, as an Arrow stream' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(round)
+ORDER BY series
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
 CREATE TABLE default.node_places
 (
     `grouping` LowCardinality(String),
@@ -764,6 +801,17 @@ CREATE TABLE default.node_places
 )
 ENGINE = MergeTree
 ORDER BY (grouping, generation, node)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.notifications
+(
+    `receiver` LowCardinality(String),
+    `id` String COMMENT 'of alert, beginning and status; empty: since when the receiver is known',
+    `outcome` Enum8('known' = 0, 'delivered' = 1, 'dropped' = 2),
+    `at` DateTime64(3, 'UTC') COMMENT 'by the clock'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (receiver, id)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE default.observations
