@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from chronotope.ingest.identity import ALWAYS_FROM_MS, Ownership
+from chronotope.ingest.identity import ALWAYS_FROM_MS, CONFIGURED, Ownership
 from chronotope.schema.addresses import BITS, Place, parse_place, place_of
 from chronotope.schema.config_intermediaries import IntermediaryEntry
 from chronotope.schema.names import clean_name
@@ -39,9 +39,9 @@ def intermediary_claims(entries: Sequence[IntermediaryEntry]) -> list[Ownership]
     One without an address claims nothing, for no time: that only says of which kind the service is.
     """
     return [
-        Ownership(entry.place, entry.service_id, 0, "intermediary")
+        Ownership(entry.place, entry.service_id, 0, "intermediary", rank=CONFIGURED)
         if entry.place
-        else Ownership(_NOWHERE, entry.service_id, 0, "intermediary", ALWAYS_FROM_MS, ALWAYS_FROM_MS)
+        else Ownership(_NOWHERE, entry.service_id, 0, "intermediary", ALWAYS_FROM_MS, ALWAYS_FROM_MS, rank=CONFIGURED)
         for entry in entries
         if entry.service_id
     ]

@@ -16,13 +16,17 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.opening import flow_rules
+from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.identity import Ownership
+from chronotope.ingest.intermediaries.connections import Connections, by_port, finer_series
 from chronotope.ingest.intermediaries.declared import Declared, declare, read_known
 from chronotope.ingest.intermediaries.evidence import Written, read_calls, read_hops, read_kinds, read_written
 from chronotope.ingest.intermediaries.legs import Legs
 from chronotope.ingest.intermediaries.observing import difference, observations_of, wanted
 from chronotope.ingest.intermediaries.resolving import Knowledge, resolve
-from chronotope.ingest.known_identities import configured_claims, read_claims
+from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.schema.config import Config
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.observations import BUCKET_S, VIA_SEPARATOR
@@ -57,9 +61,20 @@ class IntermediaryMetrics:
 class Intermediaries:
     """Resolves hops through intermediaries, round after round."""
 
-    def __init__(self, store: Store, config: Config, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, store: Store, config: Config, owners: KnownIdentities, registry: CollectorRegistry | None = None
+    ) -> None:
         self._store = store
         self._config = config
+        vocabulary, aliases = FlowVocabulary(), config.final_aliases
+        self._connections = Connections(
+            store,
+            vocabulary,
+            flow_rules(config, vocabulary),
+            Attribution(vocabulary, aliases),
+            owners.snapshot,
+            aliases,
+        )
         self._metrics = IntermediaryMetrics(registry or CollectorRegistry())
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,8 +153,13 @@ class Intermediaries:
         store, names = self._store, declared.services
         start, end = max(epoch - EPOCH_S, 0), epoch + 2 * EPOCH_S
         seen = read_hops(store, names, start, end)
-        calls = read_calls(store, seen, names, start, end) if len(seen) else {}
-        resolved = resolve(seen, names, Knowledge(declared.targets, calls))
+        knowledge = Knowledge(declared.targets)
+        if len(seen):
+            records = self._connections.read(names, start, end)
+            seen = by_port(seen, records, names, start)
+            finer = {name: series for name in names if (series := finer_series(records, name, start)) is not None}
+            knowledge = Knowledge(declared.targets, read_calls(store, seen, names, start, end), finer)
+        resolved = resolve(seen, names, knowledge)
         first = (epoch - start) // BUCKET_S
         before = read_written(store, epoch, epoch + EPOCH_S)
         added = difference(wanted(seen, resolved, slice(first, first + EPOCH_S // BUCKET_S)), before)

@@ -41,7 +41,13 @@ class Pairs:
         return (self.confidence >= SHOWN_FROM) & (self.shares > 0)
 
 
-def pair(inbound: np.ndarray, outbound: np.ndarray, allowed: np.ndarray, known: np.ndarray) -> Pairs:
+def pair(
+    inbound: np.ndarray,
+    outbound: np.ndarray,
+    allowed: np.ndarray,
+    known: np.ndarray,
+    finer: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Pairs:
     """Return the pairs of one intermediary.
 
     Args:
@@ -49,6 +55,7 @@ def pair(inbound: np.ndarray, outbound: np.ndarray, allowed: np.ndarray, known: 
         outbound: int64[B, M, T], what it sent each target.
         allowed: bool[A, B], false where a declaration says that the caller's listener does not lead to the target.
         known: float64[A, B], calls that traces or metrics saw between the two, through this intermediary.
+        finer: float64[3, A, S] and float64[3, B, S], the same in shorter steps, when records allow it.
     """
     volumes = inbound[:, _USED].transpose(1, 0, 2).astype(float), outbound[:, _USED].transpose(1, 0, 2).astype(float)
     allowed = allowed & ~_only_checks(volumes[1], volumes[0])[None]
@@ -57,7 +64,7 @@ def pair(inbound: np.ndarray, outbound: np.ndarray, allowed: np.ndarray, known: 
     allowed = np.where(settled[:, None], certain, allowed)
     confidence = np.where(certain, 1.0, 0.0)
     if not settled.all():
-        confidence = np.where(settled[:, None], confidence, confidences(*volumes) * allowed)
+        confidence = np.where(settled[:, None], confidence, confidences(*(finer or volumes)) * allowed)
     possible = allowed & (confidence >= POSSIBLE_FROM)
     shares = shares_of(*volumes, possible)
     return Pairs(shares, confidence, possible & ~certain)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chronotope.ingest.intermediaries.connections import Finer
 from chronotope.ingest.intermediaries.legs import (
     BYTES_RECEIVED,
     BYTES_SENT,
@@ -31,10 +32,12 @@ class Knowledge:
     Attributes:
         targets: (intermediary, port of its listener; 0: any) → the services behind it.
         calls: (caller, target) → intermediaries that traces name between them (none: they name none), with calls.
+        finer: intermediary → its volumes in shorter steps.
     """
 
     targets: Mapping[tuple[str, int], frozenset[str]] = field(default_factory=dict)
     calls: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    finer: Mapping[str, Finer] = field(default_factory=dict)
 
 
 def resolve(legs: Legs, intermediaries: Collection[str], knowledge: Knowledge) -> Legs:
@@ -87,12 +90,25 @@ def _resolve_one(
     inbound = _added(legs.measures[ins], of_caller, len(callers))
     outbound = _added(legs.measures[outs], of_target, len(targets))
     allowed, known = _constraints(name, callers, targets, knowledge, direct)
-    pairs = pair(inbound, outbound, allowed, known)
+    finer = _finer(knowledge.finer.get(name), callers, targets)
+    pairs = pair(inbound, outbound, allowed, known, finer)
     shown = pairs.shown
     if not shown.any():
         return legs
     given, taken = _parts(inbound, outbound, pairs)
     return _moved(legs, name, (ins, outs), (of_caller, of_target), given, taken, pairs)
+
+
+def _finer(
+    finer: Finer | None, callers: list[tuple[str, int]], targets: list[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return finer series in the order of callers and targets, when all of them have one."""
+    if finer is None or not (set(callers) <= set(finer.callers) and set(targets) <= set(finer.targets)):
+        return None
+    return (
+        finer.inbound[:, [finer.callers.index(caller) for caller in callers]],
+        finer.outbound[:, [finer.targets.index(target) for target in targets]],
+    )
 
 
 def _added(measures: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:
