@@ -20,11 +20,18 @@ _WANTED = {
     "int_parsing": "a whole number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "float_parsing": "a number, or a share such as 5%",
+    "bool_parsing": "true or false",
     "string_type": "text",
     "list_type": "a list (`- …` lines)",
     "dict_type": "a mapping (`key: value` lines)",
 }
-_BOUNDS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
 
 
 def config_error(file: ConfigFile, error: ValidationError, model: type[BaseModel]) -> InvalidConfig:

@@ -32,7 +32,7 @@ def parse_seconds(value: object) -> int:
         raise ValueError(str(error)) from error
 
 
-def at_key(*key: str, text: str) -> PydanticCustomError:
+def at_key(*key: str | int, text: str) -> PydanticCustomError:
     """Return the error of a key below the section that is being checked."""
     return PydanticCustomError("config", "{text}", {"key": key, "text": text})
 

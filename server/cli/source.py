@@ -103,8 +103,21 @@ def open_to_read(url: str) -> Store:
 def _fetch(server: str, route: str, given: Given) -> bytes:
     query = urlencode([(name, ",".join(values)) for name, values in given])
     url = f"{server}{route}{'?' + query if query else ''}"
+    return _answer_of(server, Request(url, headers={"Accept": "*/*"}), TIMEOUT_S)
+
+
+def post_text(server: str, route: str, text: str, media_type: str, timeout_s: float) -> bytes:
+    """Return what a server answers to a text.
+
+    Raises:
+        Refused: it refuses, or cannot be reached.
+    """
+    return _answer_of(server, Request(f"{server}{route}", text.encode(), {"Content-Type": media_type}), timeout_s)
+
+
+def _answer_of(server: str, request: Request, timeout_s: float) -> bytes:
     try:
-        with urlopen(Request(url, headers={"Accept": "*/*"}), timeout=TIMEOUT_S) as response:
+        with urlopen(request, timeout=timeout_s) as response:
             body: bytes = response.read()
             return body
     except HTTPError as error:

@@ -21,6 +21,7 @@ from waitress.task import ErrorTask
 from chronotope.server.api.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
 
 _THREADS = 16
+_SILENT_MS = 60_000  # a peer that takes nothing for so long is gone, also one in the middle of an answer
 _LOOK_AGAIN_S = 0.02
 
 
@@ -47,13 +48,16 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 class WebServer:
     """Serves a WSGI application on sockets that listen already."""
 
-    def __init__(self, app: Callable[..., Any], sockets: Sequence[socket.socket], max_body_bytes: int) -> None:
+    def __init__(
+        self, app: Callable[..., Any], sockets: Sequence[socket.socket], max_body_bytes: int, streams: int = 0
+    ) -> None:
+        """Make it; nothing is answered until `run`. Answers that never end hold a thread each: `streams` of them."""
         self._map: dict[int, Any] = {}
         self._server = create_server(
             app,
             map=self._map,
             sockets=list(sockets),
-            threads=_THREADS,
+            threads=_THREADS + streams,
             max_request_body_size=max_body_bytes,
             channel_timeout=60,
             connection_limit=1000,
@@ -63,6 +67,8 @@ class WebServer:
         self._listening = [entry for entry in self._map.values() if isinstance(entry, BaseWSGIServer)]
         for server in self._listening:
             server.channel_class = _Channel
+            silent = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_MS)
+            server.adj.socket_options = [*server.adj.socket_options, silent]
 
     def run(self) -> None:
         """Serve until `stop`."""

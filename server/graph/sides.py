@@ -54,6 +54,16 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.own)
 
+    @property
+    def every(self) -> list[int]:
+        """All of them."""
+        return [*self.own.to_pylist(), *self.joined.to_pylist()]
+
+    def keep(self, mask: np.ndarray) -> Numbers:
+        """Return those of some of the edges, bool[E]."""
+        place = np.where(mask, np.cumsum(mask) - 1, -1)[self.into] if len(self.into) else self.into
+        return Numbers(self.own.filter(pa.array(mask)), self.joined.filter(pa.array(place >= 0)), place[place >= 0])
+
 
 def read_sides(
     store: Store, plans: Sequence[Plan], question: Question
@@ -91,10 +101,15 @@ def read_sides(
     return (before, after), numbers
 
 
-def read_known(store: Store) -> tuple[EdgeColumns, pa.Array]:
-    """Return every edge ever seen, without evidence, and the number of each, uint64[E]."""
+def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
+    """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
     known = store.query(_LIFETIMES)
-    return _edges_of(known, known)
+    joined, into = joined_numbers(known, ())
+    known = join_protocols(known, known, ())
+    known = known.set_column(known.column_names.index("edge"), "edge", _renumbered(known, joined, into))
+    columns, own = _edges_of(known, known)
+    place = np.asarray(pc.index_in(into, value_set=own).to_numpy(), np.int64)
+    return columns, Numbers(own, joined, place)
 
 
 def numbered(table: pa.Table, numbers: pa.Array | Numbers) -> np.ndarray:

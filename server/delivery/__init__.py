@@ -1,0 +1,1 @@
+"""Who is told of alerts, and how: Alertmanager, webhooks, Grafana, a stream of events."""

@@ -1,0 +1,192 @@
+"""The threads that tell receivers: one each, so that one that hangs or fails keeps nobody else waiting.
+
+Invariant: a receiver is told in order, and after a failure only when its time has come: exponential back-off with
+jitter. What it refuses for good, or did not take for too long, is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from chronotope.schema.config_delivery import AlertmanagerEntry, DeliverySection
+from chronotope.schema.errors import ChronotopeError, StoreError
+from chronotope.schema.store import Store
+from chronotope.server.delivery.alertmanager import PATH, bodies
+from chronotope.server.delivery.grafana import Grafana
+from chronotope.server.delivery.notice import Notice
+from chronotope.server.delivery.outbox import Outbox
+from chronotope.server.delivery.posting import Undelivered, Unwanted, ask, wait_s
+from chronotope.server.delivery.webhook import Webhook
+from chronotope.server.rules.table import Standing
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver(Protocol):
+    """Who is told once of each notice."""
+
+    def tell(self, notice: Notice, now_ms: int) -> None:
+        """Send a notice, or raise Undelivered or Unwanted."""
+
+
+class DeliveryMetrics:
+    """What `/metrics` says of receivers: as many as the configuration names."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sent = Counter(
+            "chronotope_notifications", "Notices (Alertmanager: requests) by outcome.", ["receiver", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self.waiting = Gauge("chronotope_notifications_waiting", "Notices owed.", ["receiver"], registry=registry)
+        self.failing = Gauge(
+            "chronotope_receiver_failing", "1 while a receiver fails.", ["receiver"], registry=registry
+        )
+
+
+class Teller:
+    """A thread that tells one receiver whatever `round` does, when something changed or its time has come."""
+
+    def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
+        self.name = name
+        self.metrics = metrics
+        self.clock = clock
+        self._every_s = every_s
+        self._standing: Sequence[Standing] | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"tell {name}", daemon=True)
+        for outcome in ("delivered", "failed", "dropped"):
+            metrics.sent.labels(name, outcome)
+
+    def start(self) -> None:
+        """Begin to wait for something to tell."""
+        self._thread.start()
+
+    def hear(self, standing: Sequence[Standing], changed: bool) -> None:
+        """Take what stands now; returns at once."""
+        first = self._standing is None
+        self._standing = standing
+        if changed or first:
+            self._wake.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """End after the request that is under way; the next start goes on."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    def round(self, standing: Sequence[Standing]) -> None:
+        """Tell all there is to tell.
+
+        Raises:
+            Undelivered: to be tried again.
+        """
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        failures, next_at = 0, time.monotonic()
+        while not self._stopping.is_set():
+            self._wake.wait(max(next_at - time.monotonic(), 0.05))
+            if self._stopping.is_set():
+                return
+            if self._standing is None or (failures and time.monotonic() < next_at):
+                self._stopping.wait(0.2)
+                continue
+            self._wake.clear()
+            try:
+                self.round(self._standing)
+                failures, next_at = 0, time.monotonic() + self._every_s
+            except (Undelivered, StoreError) as error:
+                failures += 1
+                pause = wait_s(failures, getattr(error, "retry_after_s", 0.0))
+                next_at = time.monotonic() + pause
+                self.metrics.sent.labels(self.name, "failed").inc()
+                logger.warning("%s is not told, next try in %.0f s: %s", self.name, pause, error)
+            except ChronotopeError:
+                next_at = time.monotonic() + self._every_s
+                logger.exception("%s is not told", self.name)
+            self.metrics.failing.labels(self.name).set(float(failures > 0))
+
+
+class NoticeTeller(Teller):
+    """Tells each notice once."""
+
+    def __init__(
+        self, name: str, receiver: Receiver, store: Store, give_up_after_s: int, metrics: DeliveryMetrics,
+        clock: Callable[[], int],
+    ) -> None:  # fmt: skip
+        super().__init__(name, 10.0, metrics, clock)
+        self._receiver = receiver
+        self._outbox = Outbox(store, name)
+        self._give_up_after_ms = give_up_after_s * 1000
+
+    def round(self, standing: Sequence[Standing]) -> None:
+        """Tell what is owed, oldest first."""
+        owed = self._outbox.owed(standing, self.clock())
+        for at, notice in enumerate(owed):
+            self.metrics.waiting.labels(self.name).set(len(owed) - at)
+            if self._stopping.is_set():
+                return
+            outcome = "dropped"
+            if self.clock() - notice.at_ms <= self._give_up_after_ms:
+                outcome = self._tell(notice)
+            self._outbox.settle(notice.id, outcome, self.clock())
+            self.metrics.sent.labels(self.name, outcome).inc()
+        self.metrics.waiting.labels(self.name).set(0)
+
+    def _tell(self, notice: Notice) -> str:
+        try:
+            self._receiver.tell(notice, self.clock())
+        except Unwanted as error:
+            logger.warning("%s refuses a notice for good: %s", self.name, error)
+            return "dropped"
+        return "delivered"
+
+
+class AlertmanagerTeller(Teller):
+    """Tells one Alertmanager everything that stands, each round again."""
+
+    def __init__(
+        self, entry: AlertmanagerEntry, config: DeliverySection, metrics: DeliveryMetrics, clock: Callable[[], int]
+    ) -> None:
+        super().__init__(entry.shown, float(config.resend), metrics, clock)
+        self._entry = entry
+        self._config = config
+
+    def round(self, standing: Sequence[Standing]) -> None:
+        """POST all alerts; what it refuses for good is refused again next round, and counted."""
+        config = self._config
+        for body in bodies(standing, self.clock(), config.resend, config.external_url):
+            try:
+                ask("POST", f"{self._entry.url}{PATH}", body, self._entry.sent_headers, config.timeout)
+            except Unwanted as error:
+                self.metrics.sent.labels(self.name, "dropped").inc()
+                logger.warning("%s refuses alerts: %s", self.name, error)
+                continue
+            self.metrics.sent.labels(self.name, "delivered").inc()
+
+
+def tellers_of(
+    config: DeliverySection, store: Store, registry: CollectorRegistry, clock: Callable[[], int]
+) -> list[Teller]:
+    """Return a teller for each receiver of the configuration; none has started.
+
+    Raises:
+        InvalidConfig: the file of a secret cannot be read.
+    """
+    metrics = DeliveryMetrics(registry)
+    tellers: list[Teller] = [AlertmanagerTeller(entry, config, metrics, clock) for entry in config.alertmanagers]
+    receivers: list[tuple[str, Receiver]] = [
+        (entry.shown, Webhook(entry, config.timeout, config.external_url)) for entry in config.webhooks
+    ]
+    receivers += [(entry.shown, Grafana(entry, config.timeout)) for entry in config.grafana]
+    tellers += [
+        NoticeTeller(name, receiver, store, config.give_up_after, metrics, clock) for name, receiver in receivers
+    ]
+    return tellers

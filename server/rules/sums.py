@@ -1,0 +1,121 @@
+"""The sums that a condition judges, by edge and step of time: from the store, as dense columns.
+
+Invariant: `hits` and `trials` of a step are of evidence with `start <= time < end` of that step; in layer ipc what the
+target reported counts where the source is silent; what corrections took back is not there.
+
+Every condition is made of two sums: errors of calls, calls slower than the bound of all that were timed, calls of
+nothing. So evaluating one window and going back over a month are the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chronotope.schema.config_rules import RuleEntry
+from chronotope.schema.latency import bucket_of
+from chronotope.schema.observations import LAYERS
+from chronotope.schema.store import Store
+from chronotope.server.graph.levels import Plan
+from chronotope.server.graph.question import Question
+from chronotope.server.graph.sides import NUMBER, Numbers, numbered, segments_of
+
+_FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
+
+Layered = dict[str, np.ndarray]  # layer → float64[E, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Two sums of E edges over T steps of `step_s` seconds, by layer; a layer without evidence is not there."""
+
+    hits: Layered
+    trials: Layered
+    step_s: int
+
+
+def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: Numbers) -> Sums:
+    """Return the sums of some edges, E of them.
+
+    Args:
+        store: open and migrated.
+        plan: what to read; its levels are at most as coarse as a step.
+        step_s: length of a step; a divisor of the plan's length.
+        rule: whose condition says what is summed, and in which layers.
+        numbers: of the edges' rows.
+    """
+    layers = tuple(layer for layer in LAYERS if not rule.match.layer or layer in rule.match.layer)
+    question = Question(start_ms=0, end_ms=0, layers=layers)
+    table, measures, sums = _summed(rule)
+    parameters: dict[str, Any] = {"base": plan.start_s, "step": step_s}
+    rows = segments_of(table, [plan], question, [NUMBER, "layer", "reporter", "time", *measures], parameters)
+    few = len(numbers) <= _FEW_EDGES
+    if few:
+        parameters["edges"] = numbers.every
+    steps = plan.seconds // step_s
+    tracks = [(layer, False) for layer in layers]
+    tracks += [("ipc", True)] if "ipc" in layers else []
+    track = ", ".join(
+        f"layer = '{layer}' AND {'' if by_target else 'NOT '}(layer = 'ipc' AND reporter = 2), {at}"
+        for at, (layer, by_target) in enumerate(tracks)
+    )
+    place = f"multiIf({track}, 0) * {steps} + intDiv(toUnixTimestamp(time) - {{base:UInt32}}, {{step:UInt32}})"
+    found = store.query(
+        f"SELECT edge, toUInt32({place}) AS place, {', '.join(sums)} FROM ({rows}) "
+        f"{'WHERE edge IN {edges:Array(UInt64)}' if few else ''}",
+        parameters,
+    )
+    hits, trials = (_dense(found, name, numbers, steps * len(tracks)) for name in ("hits", "trials"))
+    return _by_layer(hits, trials, tracks, steps, step_s, silent_too=rule.when.calls_per_second is not None)
+
+
+def _summed(rule: RuleEntry) -> tuple[str, list[str], list[str]]:
+    """Table, columns of it that are read, and what becomes of them."""
+    when = rule.when
+    if when.latency is not None:
+        bound = int(bucket_of(np.array([when.latency.above_ms * 1e6]))[0])
+        slow = f"arraySum((k, v) -> if(k > {bound}, v, 0), mapKeys(latency), mapValues(latency))"
+        return "latency", ["latency"], [f"{slow} AS hits", "arraySum(mapValues(latency)) AS trials"]
+    if when.error_ratio is not None:
+        return "edges", ["calls", "errors"], ["errors AS hits", "calls AS trials"]
+    if when.calls_per_second is not None:
+        return (
+            "edges",
+            ["calls", "connections"],
+            ["if(layer = 'network', connections, calls) AS hits", "hits AS trials"],
+        )
+    evidence = ["calls", "connections", "bytes_sent", "bytes_received"]
+    return "edges", evidence, [f"{' + '.join(evidence)} AS hits", "hits AS trials"]
+
+
+def _dense(found: pa.Table, name: str, numbers: Numbers, places: int) -> np.ndarray:
+    """Sums by edge and place, float64[E, P]."""
+    edge = numbered(found, numbers)
+    known = edge >= 0
+    place = edge[known] * places + found.column("place").to_numpy()[known]
+    values = pc.cast(found.column(name), pa.float64()).to_numpy()[known]
+    sums = np.bincount(place, values, len(numbers) * places).astype(np.float64, copy=False)  # of no rows: int64
+    return np.asarray(sums.reshape(len(numbers), places))
+
+
+def _by_layer(
+    hits: np.ndarray, trials: np.ndarray, tracks: list[tuple[str, bool]], steps: int, step_s: int, *, silent_too: bool
+) -> Sums:
+    def part(sums: np.ndarray, at: int) -> np.ndarray:
+        return sums[:, at * steps : (at + 1) * steps]
+
+    found = Sums({}, {}, step_s)
+    for at, (layer, by_target) in enumerate(tracks):
+        own = part(hits, at), part(trials, at)
+        if by_target:
+            if "ipc" not in found.trials:
+                found.hits["ipc"], found.trials["ipc"] = np.zeros_like(own[0]), np.zeros_like(own[1])
+            silent = found.trials["ipc"] <= 0
+            own = np.where(silent, own[0], found.hits["ipc"]), np.where(silent, own[1], found.trials["ipc"])
+        if silent_too or own[1].any():
+            found.hits[layer], found.trials[layer] = (np.maximum(values, 0) for values in own)
+    return found
