@@ -7,11 +7,13 @@ which of them an earlier run had read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from chronotope.ingest.metrics.births import UP
 from chronotope.ingest.metrics.columns import Samples, join_samples
+from chronotope.ingest.metrics.earlier import EarlierSeries
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
 from chronotope.ingest.metrics.ledger import Ledger, Span, missing
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
@@ -56,9 +58,17 @@ class Backfill:
         self.source = source
         self.pipeline = pipeline
         self._replicas = Replicas(pipeline.table, replica_label) if replica_label else None
+        self._replica_label = replica_label
+        self._earlier = EarlierSeries(source)
+        pipeline.on_forget.append(self._earlier.forget)
         self._insert = insert or store.insert
         if self._replicas is not None:
             pipeline.on_forget.append(self._replicas.clear)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Samples, increases and births that were not used, by reason."""
+        return +(self.pipeline.skipped + self._earlier.skipped)
 
     def selectors(self, begin_ms: int, end_ms: int) -> list[str]:
         """Return the metrics that are there and that some mapping uses, and `up`, which tells when series are born."""
@@ -101,6 +111,7 @@ class Backfill:
     def prime(self, selectors: list[str], begin_ms: int) -> None:
         """Read the last values before a time, so that the first increases after it are known."""
         self.pipeline.begin_anew(begin_ms - LONGEST_GAP_MS)
+        self._earlier.begin(begin_ms - LONGEST_GAP_MS)
         before = self._read(selectors, (begin_ms - LONGEST_GAP_MS, begin_ms))
         self.pipeline.increases(before)
         self.pipeline.native_increases(before)
@@ -120,4 +131,5 @@ class Backfill:
         """Return all samples of a time in one piece: a histogram's buckets belong together."""
         read = self.source.read(selectors, *chunk, chunk_ms=chunk[1] - chunk[0]) if selectors else ()
         samples = join_samples([part.samples for part in read])
-        return self.pipeline.births.watched(self._replicas.deduplicate(samples) if self._replicas else samples)
+        samples = self.pipeline.births.watched(self._replicas.deduplicate(samples) if self._replicas else samples)
+        return self._earlier.without_returning(samples, self.pipeline.counters.last_time, self._replica_label)

@@ -9,22 +9,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import urllib3
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.identity import Identities
 from chronotope.ingest.metrics.backfilling import Backfill, Backfilled
-from chronotope.ingest.metrics.columns import Samples, join_samples
+from chronotope.ingest.metrics.columns import NO_TIME, Samples, join_samples
+from chronotope.ingest.metrics.counterstate import state_of
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.prometheus_api import PrometheusSource
 from chronotope.ingest.metrics.prometheus_http import PrometheusHttp
+from chronotope.ingest.metrics.remembering import CounterMemory, Waiting, name_of
 from chronotope.ingest.metrics.scrape import Scraper, Target
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
@@ -35,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 LAG_MS = 15_000  # a scrape's samples are in a Prometheus only when it is over
 CATCH_UP_MS = 3_600_000  # how far back a Prometheus is read after a pause
+RELIST_MS = 120_000  # how often the metrics of a Prometheus are listed: new ones are read from then on
+MOST_WAITING = 5_000_000  # rows that wait for a store that takes none
 _THREADS = 8
 
 
@@ -61,6 +67,7 @@ class Asked:
     backfill: Backfill
     since_ms: int = 0  # where this run began; 0: not yet
     read_to_ms: int = 0
+    listed_ms: int = 0  # when its metrics were listed
     selectors: list[str] = field(default_factory=list)
 
 
@@ -101,6 +108,10 @@ class MetricsCollector:
             )
             for entry in self.config.targets
         ]
+        self._memory = CounterMemory(store, self._insert)
+        self._names = [name_of(scraper.target, self.pipeline.rules.names) for scraper in self.scrapers]
+        self._recalled = False
+        self._waiting: list[Waiting] = []
         self.pipeline.on_forget += [scraper.parser.forget for scraper in self.scrapers]
         self._asked = [self._open(entry, config, identities) for entry in self.config.prometheus]
 
@@ -134,7 +145,11 @@ class MetricsCollector:
         Raises:
             StoreError: the store did not take them in spite of repetition.
         """
-        written = self._scraped(executor)
+        written = 0
+        if self.scrapers:
+            if not self._recalled:
+                self._recall()
+            written = self._scraped(executor)
         for asked in self._asked:
             written += self._ask(asked)
         for use, count in self.pipeline.series().items():
@@ -144,14 +159,44 @@ class MetricsCollector:
     def _scraped(self, executor: ThreadPoolExecutor) -> int:
         fetching = [(scraper, executor.submit(scraper.fetch)) for scraper in self.scrapers]
         samples = join_samples([self._parsed(scraper, future) for scraper, future in fetching])
-        written = 0
-        for table in self.pipeline.accept(samples) if len(samples) else ():
-            self._insert("observations", table)
-            written += table.num_rows
         self.metrics.samples.inc(len(samples))
-        self.metrics.observations.inc(written)
+        answered = any(not future.exception() for _, future in fetching)
+        if answered:
+            self._waiting += [(table, uuid.uuid4().hex) for table in self.pipeline.accept(samples)]
+            self._remember(np.unique(samples.series))
+        written = 0
+        while self._waiting:
+            table, token = self._waiting[0]
+            self._insert("observations", table, token)
+            del self._waiting[0]
+            written += table.num_rows
+            self.metrics.observations.inc(table.num_rows)
         self.pipeline.tidy(round(self._clock() * 1000))
         return written
+
+    def _recall(self) -> None:
+        """Go on with the counters where the last process was."""
+        now_ms = round(self._clock() * 1000)
+        past = self._memory.load(now_ms)
+        self.pipeline.counters.remembered = past.counters
+        if past.round_ms:
+            self.pipeline.counters.since_ms = min(past.round_ms, now_ms)
+        for scraper, name in zip(self.scrapers, self._names, strict=True):
+            scraper.parser.watched_ms = past.watched.get(name, NO_TIME)
+        self._recalled = True
+
+    def _remember(self, series: np.ndarray) -> None:
+        """Save the values of a round with its observations, before these are stored."""
+        round_ms = round(self._clock() * 1000)
+        while sum(table.num_rows for table, _ in self._waiting) > MOST_WAITING:
+            table, _ = self._waiting.pop(0)
+            logger.error("observations are lost: the store takes none", extra={"observations": table.num_rows})
+        state = state_of(self.pipeline.counters, self.pipeline.table, series, round_ms)
+        # A series that found no room is not in the state: it must not seem to be born later.
+        full = bool(self.pipeline.table.skipped["series_limit"])
+        seen = zip(self._names, self.scrapers, strict=True)
+        watched = {} if full else {name: scraper.parser.watched_ms for name, scraper in seen}
+        self._memory.save(state, watched, self._waiting, round_ms)
 
     def _parsed(self, scraper: Scraper, future: Future[tuple[int, bytes, bool, bool]]) -> Samples:
         url = scraper.target.url
@@ -175,6 +220,8 @@ class MetricsCollector:
             if not asked.since_ms:
                 self._begin(asked, end_ms)
             elif end_ms > asked.read_to_ms:
+                if end_ms >= asked.listed_ms + RELIST_MS:
+                    self._list(asked, asked.read_to_ms, end_ms)
                 asked.backfill.take(asked.selectors, (asked.read_to_ms, end_ms), result, noted_from=asked.since_ms)
                 asked.read_to_ms = end_ms
         except ChronotopeError as error:
@@ -189,9 +236,16 @@ class MetricsCollector:
         """Go on from where the last run ended, if that is not long ago."""
         ended = max((end for _, end in asked.backfill.ledger.done() if end <= end_ms), default=0)
         begin_ms = ended if ended >= end_ms - CATCH_UP_MS else end_ms
-        asked.selectors = asked.backfill.selectors(begin_ms - LONGEST_GAP_MS, end_ms + LAG_MS)
+        asked.selectors = []
+        self._list(asked, begin_ms - LONGEST_GAP_MS, end_ms)
         asked.backfill.prime(asked.selectors, begin_ms)
         asked.since_ms = asked.read_to_ms = begin_ms
+
+    def _list(self, asked: Asked, begin_ms: int, end_ms: int) -> None:
+        """Look for metrics that are new; a new one's series are born, or were there before, as any others are."""
+        found = asked.backfill.selectors(begin_ms, end_ms + LAG_MS)
+        asked.selectors += [name for name in found if name not in asked.selectors]
+        asked.listed_ms = end_ms
 
     def _failed(self, url: str, error: ChronotopeError) -> None:
         self.metrics.failures.labels(url).inc()

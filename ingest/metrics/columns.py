@@ -37,6 +37,7 @@ class SeriesTable:
         self.labels: list[dict[str, str]] = []  # in the order of their keys
         self.types: dict[str, str] = {}
         self.skipped: Counter[str] = Counter()  # reason → number of samples or lines
+        self.keys: list[bytes] = []  # a digest of name and labels, the same in every process
         self._codes: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -57,6 +58,7 @@ class SeriesTable:
             self.skipped["series_limit"] += 1
             return REFUSED
         code = self._codes[key] = len(self.names)
+        self.keys.append(key)
         self.names.append(sys.intern(name))
         self.labels.append({sys.intern(label): sys.intern(value) for label, value in labels})
         return code
@@ -88,6 +90,7 @@ class SeriesTable:
         """
         renumbered = np.where(keep, np.cumsum(keep) - 1, REFUSED).astype(np.int32)
         kept = np.flatnonzero(keep)
+        self.keys = [self.keys[code] for code in kept]
         self.names = [self.names[code] for code in kept]
         self.labels = [self.labels[code] for code in kept]
         self._codes = {key: int(renumbered[code]) for key, code in self._codes.items() if renumbered[code] >= 0}

@@ -17,6 +17,7 @@ Rates are never extrapolated to the ends of a window, as PromQL's `increase()` d
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -100,6 +101,24 @@ def compare(
     return written
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Last values of series that another process read, by the digest of each, in hexadecimal and rising."""
+
+    digest: np.ndarray  # bytes[N]
+    value: np.ndarray  # float64[N]
+    time_ms: np.ndarray  # int64[N]
+    created_ms: np.ndarray  # int64[N]
+
+    def find(self, keys: list[bytes]) -> np.ndarray:
+        """Return the row of each digest, int64; -1 where it is not remembered."""
+        if not len(self.digest) or not keys:
+            return np.full(len(keys), -1)
+        asked = np.array([key.hex() for key in keys], "S32")
+        at = np.minimum(np.searchsorted(self.digest, asked), len(self.digest) - 1)
+        return np.where(self.digest[at] == asked, at, -1)
+
+
 class Counters:
     """The last value and time of each series; samples in, increases out.
 
@@ -116,6 +135,8 @@ class Counters:
         self, table: SeriesTable, *, longest_gap_ms: int = LONGEST_GAP_MS, since_ms: int | None = None
     ) -> None:
         self.families = Families(table)
+        self.remembered: Remembered | None = None  # set before the first samples
+        self._table = table
         self.ignored: Counter[str] = Counter()  # reason → number of samples
         self.resets = 0  # samples that were lower than the one before
         self.longest_gap_ms = longest_gap_ms
@@ -172,6 +193,17 @@ class Counters:
             self.last_value = np.concatenate([self.last_value, np.full(more, np.nan)])
             self.last_time = np.concatenate([self.last_time, np.full(more, NO_TIME)])
             self.last_created = np.concatenate([self.last_created, np.full(more, NO_TIME)])
+            self._recall(known)
+
+    def _recall(self, first: int) -> None:
+        """Give the series from a code on what another process knew of them."""
+        if self.remembered is None:
+            return
+        row = self.remembered.find(self._table.keys[first:])
+        codes, row = first + np.flatnonzero(row >= 0), row[row >= 0]
+        self.last_value[codes] = self.remembered.value[row]
+        self.last_time[codes] = self.remembered.time_ms[row]
+        self.last_created[codes] = self.remembered.created_ms[row]
 
     def renumber(self, renumbered: np.ndarray) -> None:
         """Follow `SeriesTable.compact`, with what it returned."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from chronotope.ingest.metrics.columns import Samples, SeriesTable, join_samples
+from chronotope.ingest.metrics.columns import Labels, Samples, SeriesTable, join_samples, sorted_labels
 from chronotope.ingest.metrics.prom_json import parse_query_answer
 from chronotope.ingest.metrics.prometheus_http import PrometheusHttp, TooMuch
 from chronotope.schema.errors import InvalidPayload, InvalidValue, SourceError
@@ -132,6 +132,20 @@ class PrometheusSource:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise SourceError(f"{self.http.url} does not answer as Prometheus does: {error}") from error
 
+    def series(self, selectors: Sequence[str], begin_ms: int, end_ms: int) -> list[tuple[str, Labels]]:
+        """Return name and labels of all series of some selectors that have a sample in a time, as the table has them.
+
+        Raises:
+            SourceError: the server cannot be read or refuses.
+        """
+        form: dict[str, str | list[str]] = {"match[]": list(selectors)}
+        form |= {"start": _seconds(begin_ms), "end": _seconds(end_ms - 1)}
+        try:
+            found = msgspec.json.decode(self.http.post("series", form), type=_SeriesAnswer).data
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise SourceError(f"{self.http.url} does not answer as Prometheus does: {error}") from error
+        return [(labels.get("__name__", ""), sorted_labels(labels, self._more_labels)) for labels in found]
+
     def _fetch(self, selector: str, begin_ms: int, end_ms: int, step_ms: int | None) -> list[bytes]:
         """Return the answers for one selector and time, in order: one, or several when one would be too much."""
         try:
@@ -164,6 +178,10 @@ class _Kind(msgspec.Struct):
 
 class _Metadata(msgspec.Struct):
     data: dict[str, list[_Kind]] = {}
+
+
+class _SeriesAnswer(msgspec.Struct):
+    data: list[dict[str, str]] = []
 
 
 class _Names(msgspec.Struct):

@@ -68,14 +68,18 @@ class PrometheusHttp:
         """Close the connections."""
         self._pool.clear()
 
-    def post(self, path: str, form: Mapping[str, str]) -> bytes:
+    def post(self, path: str, form: Mapping[str, str | list[str]]) -> bytes:
         """Return the body of a successful answer to `POST <url>/api/v1/<path>`; safe in several threads.
+
+        Args:
+            path: below `/api/v1/`.
+            form: fields; one with a list comes once for each of its values.
 
         Raises:
             SourceError: no answer after all attempts, or the server refuses.
             TooMuch: the answer is over a limit of the server or of ours.
         """
-        body = urlencode(form).encode()
+        body = urlencode(form, doseq=True).encode()
         headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
         return self._answer("POST", f"{self.url}/api/v1/{path}", body, headers)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.births import Births
 from chronotope.ingest.metrics.columns import NO_TIME, Samples, SeriesTable
-from chronotope.ingest.metrics.counterstate import dump_counters, load_counters
+from chronotope.ingest.metrics.counterstate import remembered, state_of
 from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.increases import Counters
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
@@ -182,10 +182,12 @@ def test_no_schedule_of_births_gives_more_calls_than_happened(steps: list[tuple[
         elif step == "process restarts":
             process, exact = Process(), False
         elif step.startswith("collector"):
-            state, table, exact = dump_counters(counters, table), SeriesTable(limit), False
+            state, full = state_of(counters, table, np.arange(len(table)), 0), bool(table.skipped["series_limit"])
+            table, watched_ms, exact = SeriesTable(limit), parser.watched_ms, exact and step == "collector restarts"
             parser, counters = ExpositionParser(table), Counters(table, longest_gap_ms=GAP_S * 1000)
             if step == "collector restarts":
-                load_counters(state, table, counters)
+                counters.remembered = remembered(state)
+                parser.watched_ms = NO_TIME if full else watched_ms
         else:
             second += number
             text = process.text()[: -number if step == "cut off" else None]

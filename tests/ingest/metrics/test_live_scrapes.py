@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 from prometheus_client.parser import text_string_to_metric_families
 
 from chronotope.ingest.metrics.columns import SeriesTable
-from chronotope.ingest.metrics.counterstate import dump_counters, load_counters
+from chronotope.ingest.metrics.counterstate import remembered, state_of
 from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.families import BUCKET
 from chronotope.ingest.metrics.histograms import latency_increases
@@ -71,9 +72,9 @@ def test_targets_that_go_up_and_down_count_as_by_hand(scrapes: list[dict[str, An
     counters = Counters(table, since_ms=scrapes[0]["ts_ms"])
     for number, scrape in enumerate(scrapes):
         if restart_every and number % restart_every == 0:
-            state, table, parsers = dump_counters(counters, table), SeriesTable(), {}
-            counters = Counters(table)
-            load_counters(state, table, counters)
+            state, table, parsers = state_of(counters, table, np.arange(len(table)), 0), SeriesTable(), {}
+            counters = Counters(table, since_ms=counters.since_ms)
+            counters.remembered = remembered(state)
         if not scrape["up"]:
             continue
         target = scrape["target"]
