@@ -14,9 +14,9 @@ from chronotope.server.layout.ranks import ranks_of
 from chronotope.server.layout.rows import columns_of, heights_of, single_columns
 
 COLUMN = 190.0  # drawing units: a name of 25 letters and some air
-ROW = 64.0  # a node, its name, and some air
+ROW = 76.0  # a node, its name, and air for an edge to pass
 ASPECT = 1.7
-_WAY = 0.45  # of a row, for an edge that passes a column
+_WAY = 0.4  # of a row, for an edge that passes a column
 _MOST_WAYS = 1.5  # for each node; with more of them the drawing would be mostly ways
 _GAP = 1.4  # between components, in columns and rows
 

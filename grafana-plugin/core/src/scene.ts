@@ -7,6 +7,7 @@
 
 import { adjacencyOf, edgesOf } from './adjacency.ts';
 import type { Adjacency } from './adjacency.ts';
+import { bendAround, MOST_BENT } from './bending.ts';
 import { CURVE, curveEdge, lanes, pointAt } from './curves.ts';
 import type { Curves } from './curves.ts';
 import type { Graph, GraphNode } from './graph.ts';
@@ -81,6 +82,7 @@ export function sceneOf(graph: Graph, positions: Positions, options: SceneOption
   for (let at = 0; at < graph.edges.length; at++) {
     curveEdge(curves, at, adjacency.source[at], adjacency.target[at], lane[at], places);
   }
+  if (graph.edges.length <= MOST_BENT) bendAround(curves, adjacency, places);
   const strands = strandsOf(graph, options.colourBy, options.theme);
   const grownNodes = new Map<number, NodeBatch[]>();
   return {
@@ -123,7 +125,7 @@ export function strandArrow(path: Path2D, curves: Curves, strand: Strand, grown 
   const [b, [offX, offY]] = [strand.edge * CURVE, offset(curves, strand)];
   const [endX, endY] = [curves[b + 6], curves[b + 7]];
   const [fromX, fromY] = pointAt(curves, strand.edge, 0.93);
-  arrowHead(path, endX + offX, endY + offY, endX - fromX, endY - fromY, (7 + strand.style.width * 1.6) * grown);
+  arrowHead(path, endX + offX, endY + offY, endX - fromX, endY - fromY, (7.5 + strand.style.width * 1.1) * grown);
 }
 
 /** The nodes at the other ends of a node's edges. */

@@ -25,7 +25,7 @@ import type { ColourBy } from './style.ts';
 import { LIGHT } from './theme.ts';
 import type { Theme } from './theme.ts';
 import { tipOfEdge, tipOfNode } from './tips.ts';
-import { boxOf, fitBox, pan, zoomAt } from './viewport.ts';
+import { boxOf, fitBeside, pan, zoomAt } from './viewport.ts';
 import type { Insets, Size, Viewport } from './viewport.ts';
 
 export interface ViewOptions {
@@ -35,6 +35,8 @@ export interface ViewOptions {
   readonly showVia: boolean;
   /** Screen space on each side that something else covers. */
   readonly insets: Insets;
+  /** A corner at the bottom left that something else covers, such as a legend. */
+  readonly corner: Size;
   /** What the whole is called for screen readers. */
   readonly name: string;
 }
@@ -89,7 +91,7 @@ export class TopologyView {
 
   constructor(host: HTMLElement, options: Partial<ViewOptions> = {}) {
     const insets = { left: 24, top: 24, right: 24, bottom: 24 };
-    this.#options = { theme: LIGHT, colourBy: 'errors', edgeLabel: 'none', showVia: true, insets, name: 'Topology', ...options };
+    this.#options = { theme: LIGHT, colourBy: 'errors', edgeLabel: 'none', showVia: true, insets, corner: { width: 0, height: 0 }, name: 'Topology', ...options };
     this.#host = host;
     Object.assign(host.style, { position: 'relative', overflow: 'hidden', touchAction: 'none', userSelect: 'none' });
     this.#base = this.#canvas('base');
@@ -165,7 +167,7 @@ export class TopologyView {
     const box = boxOf(x, y, wanted, 48);
     if (!box || !this.#size.width) return;
     this.#fitted = true;
-    this.#moveTo(fitBox(box, this.#size, this.#options.insets));
+    this.#moveTo(fitBeside(box, this.#size, this.#options.insets, this.#options.corner));
     this.#frames.settle();
   }
 

@@ -40,6 +40,16 @@ export function pan(view: Viewport, dx: number, dy: number): Viewport {
   return { ...view, x: view.x + dx, y: view.y + dy };
 }
 
+/** The larger view of a box that leaves a corner at the bottom left free, by staying above it or right of it. */
+export function fitBeside(box: Box, size: Size, insets: Insets, corner: Size): Viewport {
+  const above = fitBox(box, size, { ...insets, bottom: Math.max(insets.bottom, corner.height) });
+  const right = fitBox(box, size, { ...insets, left: Math.max(insets.left, corner.width) });
+  const whole = fitBox(box, size, insets);
+  // Nothing may be in the corner anyway.
+  const free = box.left * whole.scale + whole.x >= corner.width || box.bottom * whole.scale + whole.y <= size.height - corner.height;
+  return free ? whole : above.scale >= right.scale ? above : right;
+}
+
 /** Show a whole box, centred in what is free; never larger than `most`: three nodes need not fill a wall. */
 export function fitBox(box: Box, size: Size, insets: Insets, most = 1.35): Viewport {
   const width = Math.max(size.width - insets.left - insets.right, 40);

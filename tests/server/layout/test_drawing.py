@@ -32,7 +32,7 @@ def too_near(places: np.ndarray) -> int:
 
 
 @given(graphs)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_no_node_covers_another(graph):
     count, edges = graph
     places = draw(count, *ends(edges))
@@ -41,7 +41,7 @@ def test_no_node_covers_another(graph):
 
 
 @given(graphs, st.randoms())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_the_order_of_edges_does_not_matter(graph, random):
     count, edges = graph
     shuffled = edges.copy()
@@ -50,7 +50,7 @@ def test_the_order_of_edges_does_not_matter(graph, random):
 
 
 @given(graphs)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_without_cycles_every_callee_is_right_of_its_caller(graph):
     count, edges = graph
     downwards = [(min(edge), max(edge)) for edge in edges if edge[0] != edge[1]]
@@ -91,7 +91,7 @@ known_graphs = st.tuples(graphs, st.lists(st.tuples(st.integers(0, 60), st.integ
 
 
 @given(known_graphs)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_what_is_new_moves_nothing_and_covers_nothing(given_graph):
     (count, edges), more = given_graph
     drawn = draw(count, *ends(edges))

@@ -5,7 +5,7 @@ import type { Graph } from '../graph.ts';
 import type { Positions } from '../scene.ts';
 
 const COLUMN = 190; // world units: a label's width and some air
-const ROW = 64;
+const ROW = 76;
 
 /** Return places for all nodes of a graph; those that were given stay. */
 export function placeMissing(graph: Graph, positions: Positions): Positions {
