@@ -180,6 +180,11 @@ class Config(Section):
     aliases: dict[ServiceName, ServiceName] = Field(
         default_factory=dict, description="service id → the id it is shown as"
     )
+    catalogue: list[str] = Field(
+        default_factory=list,
+        description="files, beside this one, that say who owns services: `services:` with service → attributes, or "
+        "Backstage entities",
+    )
     intermediaries: list[IntermediaryEntry] = Field(
         default_factory=list, description="load balancers, proxies and gateways between callers and targets"
     )
@@ -247,6 +252,9 @@ def load_config(path: str | Path) -> Config:
     """
     file = read_config_file(path)
     try:
-        return Config.model_validate(file.values)
+        config = Config.model_validate(file.values)
     except ValidationError as error:
         raise config_error(file, error, Config) from None
+    if not config.catalogue:
+        return config
+    return config.model_copy(update={"catalogue": [str(Path(path).parent / one) for one in config.catalogue]})

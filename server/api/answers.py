@@ -21,6 +21,8 @@ from chronotope.server.api.parameters import (
     ServicesParameters,
     TimelineParameters,
 )
+from chronotope.server.context.changes import changes_between
+from chronotope.server.context.records import change_records
 from chronotope.server.graph.formats import render
 from chronotope.server.graph.nodegraph import edge_rows, node_rows
 from chronotope.server.graph.reading import UnknownFocus, read_graph
@@ -32,6 +34,8 @@ from chronotope.server.settings import Settings
 JSON = "application/json"
 # Data may still come for a window that ended only now; nothing of it is kept by caches.
 SETTLED_AFTER_MS = 60_000
+CHANGES_MS = 3_600_000  # how long before a window changes of a service are still told
+MOST_CHANGES = 1000
 
 _encoder = msgspec.json.Encoder()
 
@@ -61,6 +65,8 @@ def answer_timeline(store: Store, settings: Settings, parameters: TimelineParame
     """Return how the graph changed over time."""
     steps = parameters.steps(settings, now_ms)
     timeline = read_timeline(store, steps, parameters.question(steps), now_ms)
+    start, end = steps.start_s * 1000, steps.end_s * 1000
+    timeline.changes = change_records(changes_between(store, start, end), end)[:MOST_CHANGES]
     return _tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
 
 
@@ -97,9 +103,12 @@ def answer_service(
         raise NotFound(
             f"service {shortened(service)} was never seen; /api/v1/services lists those that were"
         ) from error
-    detail = service_detail(reading.graph, service, reading.directory)
+    found = changes_between(store, max(question.start_ms - CHANGES_MS, 0), question.end_ms)
+    changes = change_records(found, question.end_ms, service)[:MOST_CHANGES]
+    detail = service_detail(reading.graph, service, reading.directory, changes)
     past = question.end_ms <= now_ms - SETTLED_AFTER_MS
-    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}" if past else "")
+    told = hashlib.blake2b(_encoder.encode(changes), digest_size=4).hexdigest()
+    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}-{told}" if past else "")
 
 
 def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParameters, now_ms: int) -> Answer:

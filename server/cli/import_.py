@@ -65,6 +65,7 @@ def import_(
         result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
         _resolve(store, config)
         _find_events(store, config)
+        _keep_catalogue(store, config)
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
@@ -84,6 +85,13 @@ def _find_events(store: Store, config: Config) -> None:
     from chronotope.server.events.watching import find_events
 
     find_events(store, config.events, now_ms)
+
+
+def _keep_catalogue(store: Store, config: Config) -> None:
+    """Write what the catalogue says of the services that there are now, as a server would."""
+    from chronotope.server.context.keeping import CatalogueKeeper
+
+    CatalogueKeeper(store, config, now_ms).round()
 
 
 def import_metrics(

@@ -37,6 +37,7 @@ from chronotope.server.api.stream import stream_routes
 from chronotope.server.cli.alerting import Alerting, open_alerting
 from chronotope.server.cli.listening import Address, bind
 from chronotope.server.cli.web import WebServer
+from chronotope.server.context.keeping import CatalogueKeeper, says_something
 from chronotope.server.delivery.stream import MOST_CLIENTS
 from chronotope.server.events.thread import EventThread
 from chronotope.server.settings import Settings, now_ms
@@ -64,6 +65,7 @@ class Server:
     intermediaries: Intermediaries | None = None
     alerting: Alerting | None = None
     events: EventThread | None = None
+    catalogue: CatalogueKeeper | None = None
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -83,6 +85,8 @@ class Server:
             self.alerting.start()
         if self.events is not None:
             self.events.start()
+        if self.catalogue is not None:
+            self.catalogue.start()
 
     def _give_up(self) -> None:
         for event in self.give_up:
@@ -105,6 +109,8 @@ class Server:
             self.alerting.stop(_ANSWER_S)
         if self.events is not None:
             self.events.stop(_ANSWER_S)
+        if self.catalogue is not None:
+            self.catalogue.stop(_ANSWER_S)
         self.intake.stop()
         self.flows.stop()
         giving_up.cancel()
@@ -158,6 +164,9 @@ def open_server(
     server.intermediaries = Intermediaries(store, config, owners, registry)
     server.alerting = alerting
     server.events = EventThread(store, config.events, now_ms, registry)
+    if says_something(config):
+        server.catalogue = CatalogueKeeper(store, config, now_ms)
+        server.catalogue.round()  # a catalogue that cannot be read is told at the start
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

@@ -32,6 +32,11 @@ FROM
            toUnixTimestamp64Milli(min(first_seen)) AS began, toUnixTimestamp64Milli(max(last_seen)) AS ended
     FROM service_attributes
     GROUP BY service, key, value
+    UNION ALL
+    SELECT service, said.1 AS key, said.2 AS value,
+           toUnixTimestamp64Milli(min(valid_from)) AS began, toUnixTimestamp64Milli(max(valid_to)) AS ended
+    FROM identities ARRAY JOIN arrayZip(mapKeys(attributes), mapValues(attributes)) AS said
+    GROUP BY service, key, value
 )
 GROUP BY service, key
 ORDER BY service, key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from chronotope.schema.names import split_service_id
+from chronotope.server.context.records import Change
 from chronotope.server.graph.answer import Edge, Graph, Kind, Layer, Node, NodeTotals, Window
 from chronotope.server.graph.assemble import Directory
 
@@ -38,12 +39,14 @@ class Services(Struct):
 
 
 class ServiceDetail(Struct):
-    """One service: who calls it, and whom it calls, with the evidence."""
+    """One service: who calls it, and whom it calls, with the evidence; what changed of it in the hour before the
+    window and in it."""
 
     window: Window
     service: Service
     callers: list[Edge]
     callees: list[Edge]
+    changes: list[Change]
 
 
 def services_of(graph: Graph, *, search: str, namespaces: tuple[str, ...], kinds: tuple[str, ...]) -> Services:
@@ -63,7 +66,7 @@ def services_of(graph: Graph, *, search: str, namespaces: tuple[str, ...], kinds
     return Services(graph.window, wanted)
 
 
-def service_detail(graph: Graph, service: str, directory: Directory) -> ServiceDetail:
+def service_detail(graph: Graph, service: str, directory: Directory, changes: list[Change]) -> ServiceDetail:
     """Return one service of a graph that holds its neighbourhood; it may have no edge in the window."""
     callers = [edge for edge in graph.edges if edge.target == service]
     callees = [edge for edge in graph.edges if edge.source == service]
@@ -74,7 +77,7 @@ def service_detail(graph: Graph, service: str, directory: Directory) -> ServiceD
         attributes = directory.attributes.get(service, {})
         node = Node(service, name, namespace, kind, attributes, [], NodeTotals(), NodeTotals())
     inbound, outbound = len({edge.source for edge in callers}), len({edge.target for edge in callees})
-    return ServiceDetail(graph.window, _service(node, inbound, outbound), callers, callees)
+    return ServiceDetail(graph.window, _service(node, inbound, outbound), callers, callees, changes)
 
 
 def _service(node: Node, inbound: int, outbound: int) -> Service:

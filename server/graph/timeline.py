@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from chronotope.schema.store import Store
+from chronotope.server.context.records import Change
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import format_times, window_of_steps
 from chronotope.server.graph.evidence import BY_TARGET, during, where
@@ -47,7 +48,10 @@ GROUP BY step, edge
 
 
 class Timeline(Struct):
-    """Columns, one value a step; `removed` is null for a step that has not ended."""
+    """Columns, one value a step; `removed` is null for a step that has not ended.
+
+    `changes`: of services, reported or seen as new versions, the latest first.
+    """
 
     window: Window
     step_seconds: int
@@ -58,6 +62,7 @@ class Timeline(Struct):
     removed: list[int | None]
     calls: list[int]
     errors: list[int]
+    changes: list[Change] = []
 
 
 def read_timeline(store: Store, steps: Steps, question: Question, now_ms: int) -> Timeline:

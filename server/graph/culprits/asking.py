@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from chronotope.schema.store import Store
+from chronotope.server.context.changes import changes_between
 from chronotope.server.events.event import Event
-from chronotope.server.events.table import read_changes
 from chronotope.server.graph.culprits.blame import Culprit, blame
 from chronotope.server.graph.culprits.effects import Effects, effects_of
 from chronotope.server.graph.culprits.reading import read_layers
@@ -78,7 +78,7 @@ def find_culprits(
     names, found = read_layers(store, slots, layers)
     symptoms = symptoms_of(found)
     effects = effects_of(symptoms)
-    changes = read_changes(store, (present.start_s - CHANGES_S) * 1000, present.end_s * 1000)
+    changes = changes_between(store, (present.start_s - CHANGES_S) * 1000, present.end_s * 1000)
     place = {name: at for at, name in enumerate(names)}
     prior = np.ones(len(names))
     prior[[place[one.service] for one in changes if one.service in place]] = CHANGE_FACTOR

@@ -11,8 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from chronotope.schema.times import format_time
-from chronotope.server.events.event import Event
+from chronotope.server.context.records import Change, change_records
 from chronotope.server.graph.answer import Kind, Layer, Window
 from chronotope.server.graph.assemble import window_of
 from chronotope.server.graph.culprits.asking import Findings
@@ -38,19 +37,6 @@ class Reason(Struct, gc=False):
     after: float
     p_value: float | None
     text: str
-
-
-class Change(Struct, gc=False):
-    """A change that was reported of the service."""
-
-    id: str
-    type: str
-    time: str
-    service: str
-    title: str
-    text: str
-    attributes: dict[str, str]
-    url: str
 
 
 class CulpritRecord(Struct):
@@ -105,7 +91,7 @@ def answer_of(
                 round(score, 6),
                 round(score * float(sure[one.symptoms].max()), 6),
                 words.reasons(one),
-                changes_of(found.changes, name, found.plans[1].end_s * 1000),
+                change_records(found.changes, found.plans[1].end_s * 1000, name),
             )
         )
     answer = CulpritsAnswer(
@@ -119,28 +105,6 @@ def answer_of(
     )
     answer.note = _note(found, beyond_chance) or UNSET
     return answer
-
-
-def changes_of(changes: list[Event], service: str, at_ms: int) -> list[Change]:
-    """Return the changes of a service, the latest first, in words beside an instant."""
-    return [
-        Change(
-            one.id, one.type, format_time(one.time_ms), one.service, one.title,
-            f"{ago(at_ms - one.time_ms)}: {one.title or f'{one.type} of {one.service}'}", one.attributes, one.url,
-        )
-        for one in reversed(changes)
-        if one.service == service
-    ]  # fmt: skip
-
-
-def ago(ms: int) -> str:
-    """Return how long before an instant something was, in words."""
-    minutes = ms // 60_000
-    if minutes < 1:
-        return "less than a minute before"
-    if minutes < 120:
-        return f"{minutes} minute{'s' * (minutes != 1)} before"
-    return f"{minutes // 60} hours before" if minutes < 48 * 60 else f"{minutes // 1440} days before"
 
 
 def _note(found: Findings, beyond_chance: bool) -> str:

@@ -1,0 +1,74 @@
+"""Changes of services: those that were reported, and new versions that spans say.
+
+Invariant: a version of which a report tells within ten minutes is not told a second time; the first version ever seen
+of a service is no change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chronotope.schema.store import Store
+from chronotope.server.events.event import Event, event_id
+from chronotope.server.events.table import read_changes
+
+DEPLOYMENT = "deployment"
+VERSION = "service.version"
+_SAME_MS = 600_000
+# Each version with when it was first seen, and the one before it.
+_VERSIONS = """
+SELECT service, value, before, began
+FROM
+(
+    SELECT service, value, began,
+           lagInFrame(value) OVER (PARTITION BY service ORDER BY began, value
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS before
+    FROM
+    (
+        SELECT service, value, toUnixTimestamp64Milli(min(first_seen)) AS began
+        FROM service_attributes
+        WHERE key = {key:String}
+        GROUP BY service, value
+    )
+)
+WHERE before != '' AND began >= {from:Int64} AND began < {to:Int64}
+ORDER BY began, service
+"""
+
+
+def changes_between(store: Store, from_ms: int, to_ms: int) -> list[Event]:
+    """Return the changes of [from, to), Unix milliseconds, in order of time."""
+    reported = read_changes(store, max(from_ms - _SAME_MS, 0), to_ms + _SAME_MS)
+    parameters: dict[str, Any] = {"key": VERSION, "from": from_ms, "to": to_ms}
+    seen = [
+        version_event(str(service), str(value), str(before), int(began))
+        for service, value, before, began in store.rows(_VERSIONS, parameters)
+    ]
+    told = [event for event in seen if not any(_tells(one, event) for one in reported)]
+    within = [one for one in reported if from_ms <= one.time_ms < to_ms]
+    return sorted([*within, *told], key=lambda one: (one.time_ms, one.id))
+
+
+def version_event(service: str, version: str, before: str, at_ms: int) -> Event:
+    """Return a new version as a deployment."""
+    return Event(
+        id=event_id(DEPLOYMENT, service, at_ms, version),
+        type=DEPLOYMENT,
+        time_ms=at_ms,
+        evident_ms=at_ms,
+        detected_ms=at_ms,
+        service=service,
+        title=f"{service.rpartition('/')[2]} {version}",
+        attributes={VERSION: version, "before": before},
+    )
+
+
+def _tells(reported: Event, seen: Event) -> bool:
+    """Whether a report is about the deployment of a version that spans began to say."""
+    version = seen.attributes[VERSION]
+    near = abs(reported.time_ms - seen.time_ms) <= _SAME_MS
+    return (
+        near
+        and reported.service == seen.service
+        and (reported.type == DEPLOYMENT or version in reported.title or version in reported.attributes.values())
+    )
