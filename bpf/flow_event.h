@@ -70,6 +70,8 @@ struct connection {
 	u8 origin;
 	u8 established;
 	u8 told; /* that it was opened */
+	u8 has_fin; /* the local end has closed its direction */
+	u8 pad[7];
 };
 
 /* Whose short connections are summed when too many close between two reads. */

@@ -24,8 +24,10 @@
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
 #define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
+#define TCP_CLOSING 11
 #define TCP_LISTEN 10
 #define TCP_NEW_SYN_RECV 12
 #define TCP_TIME_WAIT 6
@@ -160,16 +162,23 @@ static __always_inline u64 bytes_received(void *tcp)
 	return AT(u64, tcp, FIELD_BYTES_RECEIVED) - ((AT(u64, tcp, FIELD_FLAGS) >> SOCK_DONE) & 1);
 }
 
-/* Bytes that were sent, each once however often. */
-static __always_inline u64 bytes_sent(void *tcp)
+/*
+ * Bytes that were sent, each once however often: what is acknowledged and what is on its way. (The counter bytes_sent
+ * grows again when the device refuses a segment.) SYN and FIN have numbers like bytes, and are none.
+ */
+static __always_inline u64 bytes_sent(struct connection *of, void *tcp)
 {
-	return AT(u64, tcp, FIELD_BYTES_SENT) - AT(u64, tcp, FIELD_BYTES_RETRANSMITTED);
+	u32 next = AT(u32, tcp, FIELD_SEND_NEXT), on_way = next - AT(u32, tcp, FIELD_SEND_UNACKNOWLEDGED);
+	bool syn = of->role == ROLE_CLIENT && of->origin == ORIGIN_SYN;
+	bool fin = of->has_fin && next == AT(u32, tcp, FIELD_WRITE_NEXT);
+
+	return of->established ? AT(u64, tcp, FIELD_BYTES_ACKNOWLEDGED) + on_way - syn - fin : 0;
 }
 
 /* A connection's counters less what has been told of them; what is returned has been told. */
 static __always_inline void tell(struct connection *of, struct flow_event *event, void *tcp)
 {
-	u64 out = bytes_sent(tcp), in = bytes_received(tcp);
+	u64 out = bytes_sent(of, tcp), in = bytes_received(tcp);
 	u32 retransmits = AT(u32, tcp, FIELD_RETRANSMITS), rtt = AT(u32, tcp, FIELD_RTT);
 
 	event->bytes_out = out - of->told_out;
@@ -316,8 +325,10 @@ int on_state(u64 *context)
 	} else if (new == TCP_CLOSE && old != TCP_LISTEN) {
 		finished(sk, key);
 	} else if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
-		/* Only close() and shutdown() lead here: whoever accepted and never read. */
 		of = connections.lookup(&key);
+		if (of)
+			of->has_fin = 1;
+		/* Only close() and shutdown() lead here: whoever accepted and never read. */
 		if (of && !of->pid && of->origin == ORIGIN_SYN)
 			read_process(&of->pid, &of->process_start_ns, &of->cgroup);
 	}
@@ -355,8 +366,14 @@ static __always_inline u64 inode_of(void *sk)
 	return inode;
 }
 
+/* Whether the local end has closed its direction, so that a FIN is the last that it has to send. */
+static __always_inline bool has_fin(u8 state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK;
+}
+
 /* A connection that was open before it was watched: only what comes from now on counts. */
-static __always_inline void found(void *sk, u64 key, void *tcp)
+static __always_inline void found(void *sk, u64 key, void *tcp, u8 state)
 {
 	struct connection new = {};
 	struct listener_key listener = {};
@@ -369,7 +386,8 @@ static __always_inline void found(void *sk, u64 key, void *tcp)
 	listener.port = new.local_port;
 	new.role = listeners.lookup(&listener) ? ROLE_SERVER : ROLE_CLIENT;
 	new.origin = ORIGIN_PORT;
-	new.told_out = bytes_sent(tcp);
+	new.has_fin = has_fin(state);
+	new.told_out = bytes_sent(&new, tcp);
 	new.told_in = bytes_received(tcp);
 	new.told_retransmits = AT(u32, tcp, FIELD_RETRANSMITS);
 	count(COUNT_FOUND);
@@ -422,7 +440,7 @@ int on_socket(u64 *context)
 	}
 	of = connections.lookup(&key);
 	if (!of) {
-		found(tcp, key, tcp);
+		found(tcp, key, tcp, state);
 		return 0;
 	}
 	if (!of->established)
