@@ -25,8 +25,9 @@ def by_name(migration: Migration) -> str:
     return migration.name
 
 
-def test_migrations_are_numbered_without_gaps_and_say_what_they_change() -> None:
-    assert [migration.version for migration in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+def test_migrations_are_numbered_and_say_what_they_change() -> None:
+    versions = [migration.version for migration in MIGRATIONS]
+    assert versions == sorted(set(versions))
     for migration in MIGRATIONS:
         assert re.search(r"^-- Change: .*Safe to run again: yes\.", migration.sql, re.MULTILINE), migration.name
 
@@ -47,7 +48,7 @@ def test_schema_is_the_golden_one_over_both_transports(any_store: Store, golden:
     golden("schema.sql", re.sub(rf"`?\b{database}\b`?\.", "default.", show_schema(any_store)))
 
 
-@pytest.mark.parametrize("broken", [1, 2, 11, len(MIGRATIONS)])
+@pytest.mark.parametrize("broken", [1, 2, 11, MIGRATIONS[-1].version])
 def test_migration_broken_off_half_way_is_finished_by_the_next(
     broken: int, any_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +59,7 @@ def test_migration_broken_off_half_way_is_finished_by_the_next(
         with pytest.raises(StoreError):
             migrate(store)
         monkeypatch.undo()
-        assert [one.version for one in migrate(store)] == list(range(broken, len(MIGRATIONS) + 1))
+        assert [one.version for one in migrate(store)] == [one.version for one in MIGRATIONS if one.version >= broken]
         broken_off = show_schema(store)
         assert migrate(store) == []
     names = re.findall(r"^CREATE (?:TABLE|MATERIALIZED VIEW) \S+?\.(\S+)", broken_off, re.MULTILINE)
@@ -87,7 +88,7 @@ def test_codes_come_to_a_store_that_is_full_already(any_store_url: str, monkeypa
 
 def test_crash_before_the_ledger_is_written_repeats_the_migration(store: Store) -> None:
     store.command("DELETE FROM schema_migrations WHERE version >= 10")
-    assert [migration.version for migration in migrate(store)] == list(range(10, len(MIGRATIONS) + 1))
+    assert [one.version for one in migrate(store)] == [one.version for one in MIGRATIONS if one.version >= 10]
 
 
 def test_changed_migration_is_an_error_that_names_it(any_store: Store) -> None:
