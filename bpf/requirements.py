@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chronotope.bpf.btf import Btf
+from chronotope.bpf.kernel import KernelRefused
 from chronotope.bpf.offsets import offset_flags
 from chronotope.bpf.program import FlowProgram, Limits
 from chronotope.schema.errors import ChronotopeError
@@ -34,6 +35,17 @@ def missing_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[
     held = next((int(line.split()[1], 16) for line in status.read_text().splitlines() if line.startswith("CapEff")), 0)
     lacking = {name for name, bit in _CAPABILITIES.items() if not held >> bit & 1}
     return frozenset(lacking if "CAP_SYS_ADMIN" in lacking else lacking - {"CAP_BPF", "CAP_PERFMON"})
+
+
+def require_capabilities() -> None:
+    """Do nothing where programs may be loaded.
+
+    Raises:
+        KernelRefused: they may not; the message names the capabilities.
+    """
+    lacking = sorted(missing_capabilities() & {"CAP_BPF", "CAP_PERFMON"})
+    if lacking:
+        raise KernelRefused(f"{' and '.join(lacking)} missing: run as root or grant them; `--check` tells all")
 
 
 def cgroup_root(mounts: Path = Path("/proc/self/mounts")) -> Path | None:

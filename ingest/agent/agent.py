@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from chronotope.bpf.program import FlowProgram, Limits
-from chronotope.bpf.requirements import cgroup_root, missing_capabilities
+from chronotope.bpf.requirements import cgroup_root, missing_capabilities, require_capabilities
 from chronotope.ingest.agent.collecting import Collector, Ours
 from chronotope.ingest.agent.metrics import AgentMetrics
 from chronotope.ingest.agent.sending import Sender
@@ -52,6 +52,7 @@ class FlowAgent:
             SpoolUnusable: the spool's directory.
             InvalidValue: the server's address.
         """
+        require_capabilities()
         self._settings = settings
         self._spool = Spool(settings.spool, settings.spool_limit_bytes)
         self._sender = Sender(settings.server, self._spool)

@@ -1,7 +1,7 @@
 """The way to the server: one batch after the other, until each was taken.
 
 Invariant: a batch is forgotten only when the server has taken it, or says that it never will. While the server is away
-nothing is sent more often than once a second, and after some failures once a minute.
+it is tried after a second, and less and less often, down to every half minute.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chronotope.schema.errors import InvalidValue
 
 ARROW_TYPE = "application/vnd.apache.arrow.stream"
 _TIMEOUT_S = 30
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 _GONE = (OSError, http.client.HTTPException)
 # Answers that another try cannot change: the batch itself is wrong.
 _NEVER = frozenset(
@@ -74,6 +74,13 @@ class Sender:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        try:
+            self._empty()
+        finally:
+            self._disconnect()
+
+    def _empty(self) -> None:
+        """Send what comes, until told to stop and nothing is left or the server takes nothing."""
         wait_s = _FIRST_WAIT_S
         while True:
             batch = self._spool.oldest(timeout_s=1.0)
