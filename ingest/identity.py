@@ -2,9 +2,10 @@
 
 Invariant: an answer is the one service whose claim is the most precise at that instant, or nobody:
 never a guess. Precision: a longer prefix beats a shorter one (a single address is the longest), a
-claim with the port beats one without. Two services that claim the same instant at the same precision
-make it `AMBIGUOUS`, and nothing less precise is asked then. A snapshot never changes: to update, make
-a new one and swap it.
+claim with the port beats one without, and at the same precision what was said beats what is
+configured. Two services that claim the same instant at the same precision and rank make it
+`AMBIGUOUS`, and nothing less precise is asked then. A snapshot never changes: to update, make a new
+one and swap it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
 MAX_REMEMBERED = 262_144
+# Trust, at the same precision: what agents and orchestrators said goes before what a table in the configuration says.
+SAID, CONFIGURED = 0, 1
 
 
 class Ownership(NamedTuple):
@@ -35,6 +38,8 @@ class Ownership(NamedTuple):
     kind: str = "service"
     valid_from_ms: int = ALWAYS_FROM_MS
     valid_to_ms: int = ALWAYS_TO_MS
+    heartbeat: bool = False  # the end is assumed: see heartbeats.py, which makes ranges of them
+    rank: int = SAID
 
 
 class Reason(IntEnum):
@@ -73,19 +78,20 @@ class Identities:
         """
         rows = list(claims)
         codes: dict[str, int] = {}
-        keys: dict[tuple[Place, int], int] = {}
+        keys: dict[tuple[Place, int, int], int] = {}
         service = [codes.setdefault(row.service, len(codes)) for row in rows]
-        key = [keys.setdefault((parse_place(row.address), row.port), len(keys)) for row in rows]
+        key = [keys.setdefault((parse_place(row.address), row.port, row.rank), len(keys)) for row in rows]
         self._keys = keys
         self._known_chains: dict[tuple[str, int], tuple[int, ...]] = {}
-        begin, end = np.array([(row.valid_from_ms, row.valid_to_ms) for row in rows], np.int64).reshape(-1, 2).T
+        begin, end = np.array([row[4:6] for row in rows], np.int64).reshape(-1, 2).T
+        self._ranks = sorted({rank for _, _, rank in keys})
         self.services = _services(codes, rows)
-        self._lengths = sorted({place.bits for place, _ in keys if 0 <= place.bits < BITS}, reverse=True)
+        self._lengths = sorted({place.bits for place, _, _ in keys if 0 <= place.bits < BITS}, reverse=True)
         self._segments = flatten(np.array(key, np.int64), np.array(service, np.int64), begin, end)
-        self._ports = np.unique(np.array([0, *(port for _, port in keys)], np.int64))
+        self._ports = np.unique(np.array([0, *(port for _, port, _ in keys)], np.int64))
 
     def __len__(self) -> int:
-        """Return how many (address, port) pairs are claimed."""
+        """Return how many (address, port) pairs are claimed, each once for each rank of trust."""
         return len(self._keys)
 
     def owners(
@@ -158,12 +164,12 @@ class Identities:
         if place == NOWHERE:
             return []
         ports = (port, 0) if port else (0,)
-        found = [self._keys.get((place, p)) for p in ports]
+        found = [self._keys.get((place, p, rank)) for p in ports for rank in self._ranks]
         if place.bits == BITS and self._lengths:
             shortest = IPV4_BITS if is_ipv4(place.number) else 0
             lengths = (n for n in self._lengths if n >= shortest)
             networks = (Place(n, place.number >> (BITS - n) << (BITS - n)) for n in lengths)
-            found += [self._keys.get((network, p)) for network in networks for p in ports]
+            found += [self._keys.get((network, p, rank)) for network in networks for p in ports for rank in self._ranks]
         return [key for key in found if key is not None]
 
 

@@ -1,52 +1,83 @@
 """Everything known of who owns which address: from configuration, from the store, and as it comes in.
 
-Invariant: `snapshot()` holds every claim that was there when it was called; a snapshot in use never changes.
+Invariant: `snapshot()` holds every claim that was there when it was called; a snapshot in use never changes. One that
+was made before a change answers for the instants before the change as well as a new one, and is used again for them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
-from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, Identities, Ownership
+from chronotope.ingest.claims import AddressClaims, changed_between
+from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
+from chronotope.schema.addresses import Place, parse_place
 from chronotope.schema.config import IdentityEntry
 from chronotope.schema.store import Store
+
+_EVER = 2**63 - 1
+Key = tuple[Place, int]
+
+
+class Change(NamedTuple):
+    """The owner of a place (at a port; 0: any) may be another than before for `begin_ms <= t < end_ms`."""
+
+    place: Place
+    port: int
+    begin_ms: int
+    end_ms: int
+
+
+class Changes(NamedTuple):
+    """What some claims changed, and what their addresses' claims came to before."""
+
+    made: list[Change]
+    before: Mapping[Key, tuple[Ownership, ...]]
 
 
 class KnownIdentities:
     """Claims that grow while the server runs; safe to use from several threads."""
 
     def __init__(self, claims: Iterable[Ownership] = ()) -> None:
-        self._claims: dict[tuple[str, int, str, str], list[Ownership]] = {}
+        self._claims: dict[Key, AddressClaims] = {}
+        self._spans: dict[Key, tuple[Ownership, ...]] = {}
         self._lock = threading.Lock()
         self._snapshot: Identities | None = None
+        self._right_until_ms = _EVER  # before this instant the snapshot's answers are right
         self.add(claims)
 
-    def add(self, claims: Iterable[Ownership]) -> None:
-        """Add claims. A heartbeat lengthens the claim it follows, so that memory grows with owners, not with time."""
+    def add(self, claims: Iterable[Ownership]) -> Changes:
+        """Add claims, and return what they changed."""
         with self._lock:
+            touched: dict[Key, None] = {}
             for claim in claims:
-                self._add(claim)
+                key = (parse_place(claim.address), claim.port)
+                if self._claims.setdefault(key, AddressClaims()).add(claim):
+                    touched[key] = None
+            before = {key: self._spans.get(key, ()) for key in touched}
+            made = []
+            for key in touched:
+                self._spans[key] = self._claims[key].spans()
+                between = changed_between(before[key], self._spans[key])
+                if between is not None:
+                    made.append(Change(*key, *between))
+            self._right_until_ms = min([self._right_until_ms, *(change.begin_ms for change in made)])
+            return Changes(made, before)
 
-    def _add(self, claim: Ownership) -> None:
-        known = self._claims.setdefault((claim.address, claim.port, claim.service, claim.kind), [])
-        last = known.pop() if known else claim
-        begin, end = last.valid_from_ms, last.valid_to_ms
-        if begin <= claim.valid_to_ms and claim.valid_from_ms <= end:
-            joined = (min(begin, claim.valid_from_ms), max(end, claim.valid_to_ms))
-            known.append(claim._replace(valid_from_ms=joined[0], valid_to_ms=joined[1]))
-        else:
-            known += [last, claim]
-        if known[-1] != last or last is claim:
-            self._snapshot = None
-
-    def snapshot(self) -> Identities:
-        """Return all claims as they are now; made once after each change."""
+    def snapshot(self, until_ms: int = _EVER) -> Identities:
+        """Return all claims as they are now, good for instants before `until_ms`; made once after each change."""
         with self._lock:
-            if self._snapshot is None:
-                self._snapshot = Identities(chain.from_iterable(self._claims.values()))
+            if self._snapshot is None or self._right_until_ms < until_ms:
+                self._snapshot = Identities(chain.from_iterable(self._spans.values()))
+                self._right_until_ms = _EVER
             return self._snapshot
+
+    def snapshot_before(self, changes: Changes) -> Identities:
+        """Return all claims as they were before the last changes."""
+        with self._lock:
+            return Identities(chain.from_iterable({**self._spans, **changes.before}.values()))
 
 
 def configured_claims(entries: Sequence[IdentityEntry]) -> list[Ownership]:
@@ -59,18 +90,24 @@ def configured_claims(entries: Sequence[IdentityEntry]) -> list[Ownership]:
             entry.kind,
             ALWAYS_FROM_MS if entry.valid_from is None else entry.valid_from,
             ALWAYS_TO_MS if entry.valid_to is None else entry.valid_to,
+            rank=CONFIGURED,
         )
         for entry in entries
     ]
 
 
-def read_claims(store: Store, since_ms: int = 0) -> list[Ownership]:
-    """Return the store's claims that end after an instant.
+def read_claims(store: Store, since_ms: int = 0, *, batches: tuple[int, int] = (0, _EVER)) -> list[Ownership]:
+    """Return the store's claims that end after an instant and that batches from … to (excluded) wrote.
 
-    Heartbeats that overlap or touch come back as one claim.
+    Ranges of one owner that overlap or touch come back as one; heartbeats each for itself, those of the last day.
     """
-    table = store.query(
-        """
+    asked = {"since": since_ms, "first": batches[0], "last": batches[1]}
+    where = (
+        "WHERE valid_to > fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
+        "AND batch >= {first:UInt64} AND batch < {last:UInt64}"
+    )
+    whole = store.query(
+        f"""
         SELECT address, port, service, kind, min(begin) AS valid_from, max(end) AS valid_to
         FROM (
             SELECT *, sum(apart) OVER (PARTITION BY address, port, service, kind ORDER BY begin, end) AS stretch
@@ -81,14 +118,33 @@ def read_claims(store: Store, since_ms: int = 0) -> list[Ownership]:
                         PARTITION BY address, port, service, kind ORDER BY begin, end
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                     ) AS apart
-                FROM identities
-                WHERE valid_to > fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+                FROM identities {where} AND heartbeat = 0
             )
         )
         GROUP BY address, port, service, kind, stretch
         ORDER BY ALL
         """,
-        {"since": since_ms},
+        asked,
     )
-    columns = (table.column(name) for name in ("address", "service", "port", "kind", "valid_from", "valid_to"))
-    return [Ownership(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+    beats = store.query(
+        f"""
+        SELECT DISTINCT address, port, service, toString(kind) AS kind,
+            toUnixTimestamp64Milli(identities.valid_from) AS valid_from,
+            toUnixTimestamp64Milli(identities.valid_to) AS valid_to
+        FROM identities {where} AND heartbeat = 1
+            AND batch + 86400000000000 > (SELECT max(batch) FROM identities)
+        ORDER BY ALL
+        """,
+        asked,
+    )
+    names = ("address", "service", "port", "kind", "valid_from", "valid_to")
+    return [
+        Ownership(*row)._replace(heartbeat=heartbeat)
+        for table, heartbeat in ((whole, False), (beats, True))
+        for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)
+    ]
+
+
+def last_claims_batch(store: Store) -> int:
+    """Return the number of the last batch of claims, 0 when there is none."""
+    return int(store.rows("SELECT max(batch) FROM identities")[0][0])

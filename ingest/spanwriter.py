@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from chronotope.ingest.identity import Ownership
 from chronotope.ingest.intermediaries.declared import intermediary_claims
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.otlp.decode import OtlpDecoder
@@ -70,8 +71,12 @@ class SpanMetrics:
 
 def known_identities(store: Store, config: Config) -> KnownIdentities:
     """Return who owns which address, by the configuration and by the store."""
-    configured = [*configured_claims(config.identities), *intermediary_claims(config.intermediaries)]
-    return KnownIdentities([*configured, *read_claims(store)])
+    return KnownIdentities([*configured_owners(config), *read_claims(store)])
+
+
+def configured_owners(config: Config) -> list[Ownership]:
+    """Return who owns which address by the configuration."""
+    return [*configured_claims(config.identities), *intermediary_claims(config.intermediaries)]
 
 
 def open_pairer(store: Store, config: Config, vocabulary: Vocabulary, insert: Insert | None = None) -> Pairer:

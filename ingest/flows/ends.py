@@ -142,11 +142,11 @@ def _mark_unmatched(rows, of_clients, opposite, seed):  # type: ignore[no-untype
             unmatched[i] = not _near(opposite, _pair(row, seed), row["bucket"])
     table = np.zeros(table_size(unmatched.sum()), np.uint64)
     found = np.full(len(table), _NONE, np.int64)
-    for i in np.flatnonzero(unmatched):
-        key = _at(_connection(rows[i], seed), rows[i]["bucket"])
+    for place in np.flatnonzero(unmatched):
+        key = _at(_connection(rows[place], seed), rows[place]["bucket"])
         slot = _slot(table, key)
         table[slot] = key
-        found[slot] = _either(rows, found[slot], i)
+        found[slot] = _either(rows, found[slot], place)
     return table, found
 
 

@@ -5,6 +5,8 @@ Invariant: every answer is of whole rows, in no order that anything may rely on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chronotope.ingest.flows.landing import STORED, rows_of
@@ -20,14 +22,20 @@ def read_buckets(
     store: Store, vocabulary: FlowVocabulary, buckets: list[int], *, clients: list[str] | None = None,
     before_batch: int = _EVER,
 ) -> np.ndarray:  # fmt: skip
-    """Return the rows of some buckets (Unix seconds) that earlier batches wrote, of all or of some client addresses."""
+    """Return the rows of some buckets (Unix seconds) that earlier batches wrote.
+
+    Args:
+        clients: of these client addresses at least; None for all.
+    """
     found = [np.empty(0, FLOW)]
-    condition = "" if clients is None else " AND client IN {clients:Array(String)}"
+    some = clients is not None and len(clients) <= _A_QUERY
+    condition = " AND client IN {clients:Array(String)}" if some else ""
     for start in range(0, len(buckets), _A_QUERY):
         table = store.query(
             f"SELECT {_COLUMNS} FROM flows "
-            f"WHERE time IN (SELECT toDateTime(arrayJoin({{times:Array(UInt32)}}), 'UTC')) AND batch < {{before:UInt64}}{condition}",
-            {"times": buckets[start : start + _A_QUERY], "before": before_batch, "clients": clients or []},
+            f"WHERE time IN (SELECT toDateTime(arrayJoin({{times:Array(UInt32)}}), 'UTC')) "
+            f"AND batch < {{before:UInt64}}{condition}",
+            {"times": buckets[start : start + _A_QUERY], "before": before_batch, "clients": clients if some else []},
         )
         found.append(rows_of(table, vocabulary))
     return np.concatenate(found)
@@ -54,3 +62,54 @@ def known_requests(store: Store) -> list[int]:
     """Return the digests of requests, oldest first."""
     rows = store.rows("SELECT request FROM flows WHERE request != 0 GROUP BY request ORDER BY max(batch)")
     return [int(request) for (request,) in rows]
+
+
+def read_addresses(store: Store, vocabulary: FlowVocabulary) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all addresses that have flows: their codes, and their flows' first and last start, Unix milliseconds."""
+    table = store.query(
+        """
+        SELECT toString(address) AS address, toUnixTimestamp64Milli(min(start)) AS first,
+            toUnixTimestamp64Milli(max(start)) AS last
+        FROM flows ARRAY JOIN [client, server] AS address GROUP BY address
+        """
+    )
+    codes = [vocabulary.addresses.code(address) for address in table.column("address").to_pylist()]
+    return np.array(codes, np.int64), table.column("first").to_numpy(), table.column("last").to_numpy()
+
+
+def read_units(
+    store: Store, vocabulary: FlowVocabulary, affected: Sequence[tuple[int, int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the buckets (Unix seconds) and the client addresses (codes) of flows that new owners may concern.
+
+    Args:
+        affected: (address code, begin, end) in Unix milliseconds; it holds for flows that start between.
+    """
+    buckets, clients = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for start in range(0, len(affected), _A_QUERY // 10):
+        some = affected[start : start + _A_QUERY // 10]
+        table = store.query(
+            """
+            WITH
+                transform(toString(client), {addresses:Array(String)}, {begins:Array(Int64)}, {never:Int64}) AS begin_1,
+                transform(toString(client), {addresses:Array(String)}, {ends:Array(Int64)}, {ever:Int64}) AS end_1,
+                transform(toString(server), {addresses:Array(String)}, {begins:Array(Int64)}, {never:Int64}) AS begin_2,
+                transform(toString(server), {addresses:Array(String)}, {ends:Array(Int64)}, {ever:Int64}) AS end_2,
+                toUnixTimestamp64Milli(start) AS at
+            SELECT DISTINCT toUInt32(time) AS bucket, toString(client) AS address
+            FROM flows
+            WHERE (client IN {addresses:Array(String)} OR server IN {addresses:Array(String)})
+                AND ((at >= begin_1 AND at < end_1) OR (at >= begin_2 AND at < end_2))
+            """,
+            {
+                "addresses": [vocabulary.addresses[code] for code, _, _ in some],
+                "begins": [begin for _, begin, _ in some],
+                "ends": [end for _, _, end in some],
+                "never": 2**62,
+                "ever": -(2**62),
+            },
+        )
+        buckets.append(table.column("bucket").to_numpy().astype(np.int64))
+        codes = [vocabulary.addresses.code(address) for address in table.column("address").to_pylist()]
+        clients.append(np.array(codes, np.int64))
+    return np.unique(np.concatenate(buckets)), np.unique(np.concatenate(clients))

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
+import pyarrow as pa
+
 from chronotope.ingest.flows.writer import FlowWriter, Outcome, Sent
 from chronotope.schema.errors import Busy
 
@@ -39,6 +41,7 @@ class FlowIntake:
         self._queue: deque[tuple[Sent, Future[None]]] = deque()
         self._queued = 0
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="flow-writer", daemon=True)
 
@@ -84,6 +87,17 @@ class FlowIntake:
                 f"the store did not take the flows within {self._timeout_s:.0f} s; send them again later", 5
             ) from error
 
+    def claim(self, table: pa.Table, token: str) -> None:
+        """Make ownership ranges durable, columns of the table `identities`; flows that they concern follow at once.
+
+        Raises:
+            Busy: the server stops, or the store takes no inserts.
+        """
+        if self._stopping or self._store_fails():
+            raise Busy("the store does not take inserts now; send this again later", 5)
+        with self._writing:
+            self._on_outcome(self._writer.claim(table, token))
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -105,7 +119,8 @@ class FlowIntake:
 
     def _write(self, group: list[tuple[Sent, Future[None]]]) -> None:
         try:
-            self._on_outcome(self._writer.accept([sent for sent, _ in group]))
+            with self._writing:
+                self._on_outcome(self._writer.accept([sent for sent, _ in group]))
         except Exception as error:  # noqa: BLE001 - the senders get it, and the writer must live on
             logger.warning("a group of flows could not be written", extra={"error": str(error)})
             for _, done in group:

@@ -115,7 +115,7 @@ def rows_of(table: pa.Table, vocabulary: FlowVocabulary) -> np.ndarray:
         rows[name] = table.column(name).to_numpy()
     for name in ("client", "server"):
         rows[name] = _read(table.column(name), vocabulary.addresses.code)
-    rows["own"] = _read(table.column("own"), lambda text: vocabulary.names.code(text) if text else -1)
+    rows["own"] = _read(table.column("own"), vocabulary.names.code)
     return rows
 
 
@@ -138,6 +138,7 @@ def _read(column: pa.ChunkedArray, code: Callable[[str], int]) -> np.ndarray:
         column = column.dictionary_encode()
     joined = column.unify_dictionaries().combine_chunks()
     joined = joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
-    known = np.array([code(text or "") for text in joined.dictionary.to_pylist()] or [0], np.int32)
+    # The engine puts the empty text into every dictionary; it is no value.
+    known = np.array([code(text) if text else -1 for text in joined.dictionary.to_pylist()] or [-1], np.int32)
     codes: np.ndarray = known[joined.indices.to_numpy(zero_copy_only=False)]
     return codes

@@ -17,6 +17,7 @@ from chronotope.ingest.flows.telemetry import Telemetry
 from chronotope.ingest.flows.writer import FlowWriter, Outcome
 from chronotope.ingest.known_identities import KnownIdentities
 from chronotope.ingest.spans.intake import PatientInsert
+from chronotope.ingest.spanwriter import configured_owners
 from chronotope.schema.config import Config
 from chronotope.schema.store import Store
 
@@ -61,7 +62,7 @@ def open_flow_writer(
     attribute = Attribution(vocabulary, config.final_aliases)
     rules = flow_rules(config, vocabulary)
     writer = FlowWriter(store, vocabulary, owners, rules, attribute, insert=insert)
-    writer.recover()
+    writer.recover(KnownIdentities(configured_owners(config)))
     return writer
 
 

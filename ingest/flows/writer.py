@@ -1,35 +1,48 @@
 """Flows in, edge observations in the store: in any order, over any number of batches, each connection once.
 
-A batch is made durable in two inserts, each safe to repeat: first its rows (table `flows`), then the difference they
-make to the observations, under a token of the batch. A crash between the two is mended at the next start: the last
-batch's rows are in the store, so its difference can be computed again, and its token lets it count once.
+A batch is made durable in two inserts, each safe to repeat: first its rows (table `flows`), or what was learnt of
+owners (table `identities`), then the difference they make to the observations, under a token of the batch. A crash
+between the two is mended at the next start: what the last batch brought is in the store, so its difference can be
+computed again, and its token lets it count once.
 
-Invariant: the observations of the layer `network` made here always add up to `contributions` of all flows in the store.
+Invariant: the observations of the layer `network` made here always add up to `contributions` of all flows in the store,
+attributed by all claims in the store.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.edges import Rules, contributions, difference
-from chronotope.ingest.flows.flowtable import known_requests, last_batch, read_batch, read_buckets, stored_buckets
+from chronotope.ingest.flows.flowtable import (
+    known_requests,
+    last_batch,
+    read_addresses,
+    read_batch,
+    read_buckets,
+    read_units,
+    stored_buckets,
+)
 from chronotope.ingest.flows.landing import Landed, flow_table
 from chronotope.ingest.flows.memory import RecentFlows
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.ingest.known_identities import KnownIdentities
+from chronotope.ingest.identity import Identities
+from chronotope.ingest.known_identities import Changes, KnownIdentities, last_claims_batch, read_claims
+from chronotope.ingest.records.identities import claims_of
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
 
 CAPACITY = 3_000_000
 _MOST_REQUESTS = 100_000
-_AROUND_S = 2 * BUCKET_S  # what is beside a row decides about it, and it decides about what is beside it
+_BUCKETS_A_PART = 300  # of what new owners change: so much is in memory at once
 
 
 @dataclass(slots=True)
@@ -76,43 +89,65 @@ class FlowWriter:
         self._batch = 0
         self._requests: OrderedDict[int, None] = OrderedDict()
         self._memory = RecentFlows(capacity, self._read, set())
+        self._addresses = AddressBook(vocabulary)
 
     @property
     def remembered(self) -> int:
         """Rows in memory."""
         return len(self._memory)
 
-    def recover(self) -> None:
-        """Read back what the store knows and finish the last batch of a writer that died. Call once, first."""
-        self._batch = last_batch(self._store)
-        self._memory = RecentFlows(self._capacity, self._read, stored_buckets(self._store))
+    def recover(self, configured: KnownIdentities) -> None:
+        """Read back what the store knows and finish the last batch of a writer that died. Call once, first.
+
+        Args:
+            configured: owners without those that the store knows; they become known here.
+        """
+        flows, claims = last_batch(self._store), last_claims_batch(self._store)
+        self._batch = max(flows, claims)
+        self._addresses.note(*read_addresses(self._store, self._vocabulary))
         self._requests.update(dict.fromkeys(known_requests(self._store)))
-        if self._batch:
-            self._finish(self._batch)
+        self._memory = RecentFlows(self._capacity, self._read, stored_buckets(self._store))
+        if flows > claims:
+            self._finish(flows)
+        elif claims:
+            configured.add(read_claims(self._store, batches=(0, claims)))
+            self._reattribute(
+                configured, configured.add(read_claims(self._store, batches=(claims, claims + 1))), Outcome()
+            )
 
     def accept(self, sent: Sequence[Sent]) -> Outcome:
         """Count the flows of some requests. When it returns, their edges are durable and visible."""
         fresh = self._unknown(sent)
-        outcome = Outcome(
-            sum(len(each.flows.rows) for each in fresh),
-            sum(len(each.flows.rows) for each in sent) - sum(len(each.flows.rows) for each in fresh),
-        )
+        outcome = Outcome(_rows_in(fresh), _rows_in(sent) - _rows_in(fresh))
         if not outcome.rows:
             return outcome
-        now = self._clock()
-        self._batch = max(self._batch + 1, int(now * 1e9))
+        now = self._begin_batch()
+        rows = np.concatenate([each.flows.rows for each in fresh])
+        emitted, clients = self._scope(rows)
+        known = self._memory.find(_widened(emitted), clients)  # before the store has the new ones, for it may ask it
         tables = [self._table(each, int(now)) for each in fresh]
         self._insert("flows", pa.concat_tables(tables).unify_dictionaries(), f"flows-{self._batch}")
-        rows = np.concatenate([each.flows.rows for each in fresh])
-        self._attribute(rows, self._owners.snapshot())
-        around, emitted, clients = self._scope(rows)
-        known = self._memory.find(around, clients)
+        self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
         self._write_difference(known, np.concatenate([known, rows]), emitted, outcome)
         self._memory.add(rows)
-        self._requests.update(dict.fromkeys(each.request for each in fresh if each.request))
-        while len(self._requests) > _MOST_REQUESTS:
-            self._requests.popitem(last=False)
+        for end in ("client", "server"):
+            self._addresses.note(rows[end], rows["start"], rows["start"])
+        self._remember(each.request for each in fresh)
         return outcome
+
+    def claim(self, table: pa.Table, token: str) -> Outcome:
+        """Take ownership ranges, columns of the table `identities`, and attribute anew the flows that they concern."""
+        self._begin_batch()
+        outcome = Outcome()
+        claims = table.append_column("batch", pa.array(np.full(table.num_rows, self._batch, np.uint64)))
+        self._insert("identities", claims, token)
+        self._reattribute(self._owners, self._owners.add(claims_of(table)), outcome)
+        return outcome
+
+    def _begin_batch(self) -> float:
+        now = self._clock()
+        self._batch = max(self._batch + 1, int(now * 1e9))
+        return now
 
     def _unknown(self, sent: Sequence[Sent]) -> list[Sent]:
         """Return the requests that were not counted before, each once."""
@@ -125,23 +160,28 @@ class FlowWriter:
             fresh.append(each)
         return fresh
 
+    def _remember(self, requests: Iterable[int]) -> None:
+        self._requests.update(dict.fromkeys(request for request in requests if request))
+        while len(self._requests) > _MOST_REQUESTS:
+            self._requests.popitem(last=False)
+
     def _table(self, sent: Sent, now_s: int) -> pa.Table:
         requests = np.full(len(sent.flows.rows), sent.request, np.uint64)
         return flow_table(sent.flows, self._vocabulary, requests, self._batch, now_s)
 
-    def _scope(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the buckets that must be known, those whose edges may change, and the client addresses concerned."""
-        touched = np.unique(rows["bucket"])
+    def _scope(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the buckets whose edges may change by some rows, and the client addresses concerned."""
         clients = np.zeros(len(self._vocabulary.addresses), np.bool_)
         clients[rows["client"]] = True
-        emitted = _widened(touched, BUCKET_S)
-        return _widened(touched, _AROUND_S), emitted, clients
+        return _widened(np.unique(rows["bucket"])), clients
 
-    def _write_difference(self, before: np.ndarray, after: np.ndarray, emitted: np.ndarray, outcome: Outcome) -> None:
+    def _write_difference(
+        self, before: np.ndarray, after: np.ndarray, emitted: np.ndarray, outcome: Outcome, part: str = ""
+    ) -> None:
         was, left_out_before = contributions(before, np.isin(before["bucket"], emitted), self._rules)
         now, left_out = contributions(after, np.isin(after["bucket"], emitted), self._rules)
         table = difference(now, was, self._vocabulary)
-        self._insert("observations", table, f"flow-edges-{self._batch}")
+        self._insert("observations", table, f"flow-edges-{self._batch}{part}")
         outcome.observations += table.num_rows
         left_out.subtract(left_out_before)
         outcome.left_out.update(left_out)
@@ -151,18 +191,55 @@ class FlowWriter:
         self._attribute(rows, self._owners.snapshot())
         return rows
 
+    def _reattribute(self, owners: KnownIdentities, changes: Changes, outcome: Outcome) -> None:
+        """Write what changes of owners make of flows that are in the store already."""
+        affected = self._addresses.affected(changes.made)
+        if not affected:
+            return
+        buckets, clients = read_units(self._store, self._vocabulary, affected)
+        if not len(buckets):
+            return
+        addresses = [self._vocabulary.addresses[code] for code in clients.tolist()]
+        old, new = owners.snapshot_before(changes), owners.snapshot()
+        for number, part in enumerate(_parts(_widened(buckets))):
+            after = read_buckets(self._store, self._vocabulary, _widened(part).tolist(), clients=addresses)
+            before = after.copy()
+            self._attribute(before, old)
+            self._attribute(after, new)
+            self._write_difference(before, after, part, outcome, f"-{number}")
+        self._refresh({code for code, _, _ in affected}, new)
+
+    def _refresh(self, addresses: set[int], owners: Identities) -> None:
+        """Attribute the rows in memory anew."""
+        concerned = np.zeros(len(self._vocabulary.addresses), np.bool_)
+        concerned[list(addresses)] = True
+        for piece in self._memory.held():
+            places = np.flatnonzero(concerned[piece["client"]] | concerned[piece["server"]])
+            if len(places):
+                rows = piece[places]
+                self._attribute(rows, owners)
+                piece[places] = rows
+
     def _finish(self, batch: int) -> None:
         """Write the last batch's difference again; it counts once, whether or not it had been written."""
         rows = read_batch(self._store, self._vocabulary, batch)
-        around, emitted, clients = self._scope(rows)
-        known = read_buckets(self._store, self._vocabulary, around.tolist(), before_batch=batch)
-        known = known[clients[known["client"]]] if len(known) else known
+        emitted, clients = self._scope(rows)
+        known = read_buckets(self._store, self._vocabulary, _widened(emitted).tolist(), before_batch=batch)
+        known = known[clients[known["client"]]]
         for some in (rows, known):
             self._attribute(some, self._owners.snapshot())
         self._write_difference(known, np.concatenate([known, rows]), emitted, Outcome())
 
 
-def _widened(buckets: np.ndarray, around_s: int) -> np.ndarray:
-    """Return buckets and those within some seconds of them, rising."""
-    steps = np.arange(-around_s, around_s + 1, BUCKET_S)
-    return np.unique(buckets[:, None] + steps)
+def _rows_in(sent: Sequence[Sent]) -> int:
+    return sum(len(each.flows.rows) for each in sent)
+
+
+def _widened(buckets: np.ndarray) -> np.ndarray:
+    """Return buckets and those beside them, rising: rows decide about each other so far."""
+    return np.unique(buckets[:, None] + np.array([-BUCKET_S, 0, BUCKET_S]))
+
+
+def _parts(buckets: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(buckets), _BUCKETS_A_PART):
+        yield buckets[start : start + _BUCKETS_A_PART]

@@ -1,7 +1,7 @@
 """`POST /api/v1/identities`: who owns an address from when to when.
 
 Invariant: what is answered as accepted is durable, and the running server attributes by it from then on. A record
-without `to` is a heartbeat: the owner for the configured lifetime, unless it says so again.
+without `to` is a heartbeat: the owner for the configured lifetime, longer if it says so again, shorter if another does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from chronotope.schema.addresses import parse_place
 from chronotope.schema.errors import InvalidValue
 from chronotope.schema.names import service_id
 from chronotope.schema.observations import KINDS
-from chronotope.schema.store import Store
 from chronotope.schema.times import LATEST_MS, shortened
 
 HEARTBEAT_S = 300
@@ -55,8 +54,7 @@ LINE_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Ident
 
 
 def identities_blueprint(
-    store: Store,
-    on_change: Callable[[list[Ownership]], None],
+    write: Callable[[pa.Table, str], None],
     *,
     clock: Clock,
     max_body_bytes: int,
@@ -65,7 +63,7 @@ def identities_blueprint(
     """Return the route.
 
     Args:
-        on_change: gets the claims of a request once they are durable.
+        write: makes columns of the table `identities` durable, under a token, and attributes by them from then on.
         clock: returns Unix milliseconds: the start of a record without `from`.
         max_body_bytes: the largest body, packed and unpacked.
         heartbeat_s: how long a record without `to` holds.
@@ -80,8 +78,7 @@ def identities_blueprint(
         records = read_records(request, body, IdentityLine, LINE_SCHEMA, now_ms, max_body_bytes)
         table = identity_table(records, time_parser(now_ms), now_ms, heartbeat_s)
         if table.num_rows:
-            store.insert("identities", table, token)
-            on_change(claims_of(table))
+            write(table, token)
         return records.answer(table.num_rows)
 
     return blueprint
@@ -102,7 +99,7 @@ def identity_table(records: Records, parse_time: ParseTime, now_ms: int, heartbe
     records.refuse(
         ~kind.is_in(KINDS), lambda row: f"kind {shortened(kind[row])} is not known; accepted: {', '.join(KINDS)}"
     )
-    begin, end = _range(records, parse_time, now_ms, heartbeat_s * 1000)
+    begin, end, heartbeat = _range(records, parse_time, now_ms, heartbeat_s * 1000)
     attributes = columns.strings(records, "attributes")
     kept = np.flatnonzero(records.alive)
     return pa.table(
@@ -113,6 +110,7 @@ def identity_table(records: Records, parse_time: ParseTime, now_ms: int, heartbe
             "kind": kind.arrow(kept),
             "valid_from": pa.array(begin[kept]).cast(pa.timestamp("ms", tz="UTC")),
             "valid_to": pa.array(end[kept]).cast(pa.timestamp("ms", tz="UTC")),
+            "heartbeat": heartbeat[kept].astype(np.uint8),
             "attributes": attributes.take(pa.array(kept)),
         }
     )
@@ -122,7 +120,8 @@ def claims_of(table: pa.Table) -> list[Ownership]:
     """Return the rows of the table `identities` as claims."""
     times = (table.column(name).cast(pa.int64()).to_pylist() for name in ("valid_from", "valid_to"))
     texts = (table.column(name).to_pylist() for name in ("address", "service", "port", "kind"))
-    return [Ownership(*row) for row in zip(*texts, *times, strict=True)]
+    beats = (beat == 1 for beat in table.column("heartbeat").to_pylist())
+    return [Ownership(*row) for row in zip(*texts, *times, beats, strict=True)]
 
 
 def _addresses(records: Records) -> Text:
@@ -138,10 +137,14 @@ def _addresses(records: Records) -> Text:
     return address
 
 
-def _range(records: Records, parse_time: ParseTime, now_ms: int, heartbeat_ms: int) -> tuple[np.ndarray, np.ndarray]:
+def _range(
+    records: Records, parse_time: ParseTime, now_ms: int, heartbeat_ms: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return begin, end, and where the end is assumed."""
     begin = columns.time_ms(records, "from", parse_time)
     end = columns.time_ms(records, "to", parse_time)
     begin = np.where(begin == NO_TIME, now_ms, begin)
-    end = np.where(end == NO_TIME, np.minimum(begin + heartbeat_ms, LATEST_MS), end)
+    heartbeat = end == NO_TIME
+    end = np.where(heartbeat, np.minimum(begin + heartbeat_ms, LATEST_MS), end)
     records.refuse(end <= begin, lambda _: "`to` is not later than `from` (without `from` the record begins now)")
-    return begin, end
+    return begin, end, heartbeat

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, Identities, Ownership
+from chronotope.ingest.claims import MOST_BEATS
+from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
-from chronotope.ingest.records.identities import identities_blueprint
+from chronotope.ingest.records.identities import claims_of, identities_blueprint
 from chronotope.schema.config import IdentityEntry
 from chronotope.schema.location import parse_store_url
 from chronotope.schema.store import Store
@@ -26,9 +27,13 @@ POD: dict[str, Any] = {"address": "10.0.0.7", "service": "cart", "namespace": "s
 
 
 def client_of(store: Store, known: KnownIdentities) -> FlaskClient:
+    def write(table: pa.Table, token: str) -> None:
+        store.insert("identities", table, token)
+        known.add(claims_of(table))
+
     app = Flask("test")
     app.testing = True
-    app.register_blueprint(identities_blueprint(store, known.add, clock=lambda: NOW, max_body_bytes=1 << 20))
+    app.register_blueprint(identities_blueprint(write, clock=lambda: NOW, max_body_bytes=1 << 20))
     return app.test_client()
 
 
@@ -49,7 +54,7 @@ def post(client: FlaskClient, *records: object) -> TestResponse:
 
 def test_heartbeat_owns_its_address_for_the_lifetime(client: FlaskClient, store: Store, known: KnownIdentities) -> None:
     assert post(client, POD).get_json() == {"accepted": 1, "rejected": 0, "errors": []}
-    claim = Ownership("10.0.0.7", "shop/cart", 0, "service", NOW, NOW + 300_000)
+    claim = Ownership("10.0.0.7", "shop/cart", 0, "service", NOW, NOW + 300_000, heartbeat=True)
     assert read_claims(store) == [claim]
     owned = known.snapshot().owners(
         ["10.0.0.7"] * 2, pa.array([80, 80]).to_numpy(), pa.array([NOW, NOW + 300_000]).to_numpy()
@@ -72,15 +77,23 @@ def test_range_with_everything_said_is_stored_as_said(client: FlaskClient, store
     assert store.rows("SELECT attributes FROM identities") == [({"team": "data"},)]
 
 
-def test_heartbeats_that_overlap_are_read_as_one_claim(client: FlaskClient, store: Store) -> None:
-    beats = [{**POD, "from": NOW + minute * 60_000} for minute in (0, 1, 2, 7, 13, 14)]
-    post(client, *beats[::-1])
-    post(client, *beats)
+def test_ranges_that_overlap_are_read_as_one_claim(client: FlaskClient, store: Store) -> None:
+    said = [{**POD, "from": NOW + m * 60_000, "to": NOW + (m + 5) * 60_000} for m in (0, 1, 2, 7, 13, 14)]
+    post(client, *said[::-1])
+    post(client, *said)
     assert [(c.valid_from_ms - NOW, c.valid_to_ms - NOW) for c in read_claims(store)] == [
         (0, 12 * 60_000),
         (13 * 60_000, 19 * 60_000),
     ]
     assert [c.valid_from_ms - NOW for c in read_claims(store, NOW + 12 * 60_000)] == [13 * 60_000]
+
+
+def test_heartbeats_are_read_each_for_itself_and_once(client: FlaskClient, store: Store) -> None:
+    """Where one owner's end is assumed and another begins is told from all of them."""
+    beats = [{**POD, "from": NOW + m * 60_000} for m in (0, 2, 1)]
+    post(client, *beats)
+    post(client, *beats)
+    assert [c.valid_from_ms - NOW for c in read_claims(store)] == [0, 60_000, 120_000]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +146,8 @@ def test_configured_owners_hold_for_ever_unless_told() -> None:
         ),
     ]
     assert configured_claims(entries) == [
-        Ownership("10.0.0.0/8", "shop/legacy", 0, "service", ALWAYS_FROM_MS, ALWAYS_TO_MS),
-        Ownership("a", "b", 0, "external", 0, ALWAYS_TO_MS),
+        Ownership("10.0.0.0/8", "shop/legacy", 0, "service", ALWAYS_FROM_MS, ALWAYS_TO_MS, rank=CONFIGURED),
+        Ownership("a", "b", 0, "external", 0, ALWAYS_TO_MS, rank=CONFIGURED),
     ]
 
 
@@ -169,8 +182,22 @@ def test_claims_that_were_joined_answer_like_all_of_them(rows: list[tuple[str, s
     assert named[0] == named[1]
 
 
-def test_heartbeats_of_a_day_are_one_claim_in_memory() -> None:
+def test_heartbeats_of_a_day_take_little_memory_and_are_one_span() -> None:
     known = KnownIdentities()
     for beat in range(2880):
-        known.add([Ownership("10.0.0.7", "a", 0, "service", beat * 30_000, beat * 30_000 + 300_000)])
-    assert [len(claims) for claims in known._claims.values()] == [1]
+        known.add([Ownership("10.0.0.7", "a", 0, "service", beat * 30_000, beat * 30_000 + 300_000, heartbeat=True)])
+    (claims,) = known._claims.values()
+    assert len(claims.beats["a"]) <= MOST_BEATS
+    owned = known.snapshot().owners(
+        ["10.0.0.7"] * 3, np.zeros(3, int), np.array([0, 1_000_000, 2879 * 30_000 + 299_999])
+    )
+    assert owned.service.tolist() == [0, 0, 0]
+
+
+def test_a_snapshot_is_used_again_for_instants_that_a_heartbeat_does_not_change() -> None:
+    known = KnownIdentities([Ownership("10.0.0.7", "a", 0, "service", 0, 300_000, heartbeat=True)])
+    before = known.snapshot(10_000)
+    changes = known.add([Ownership("10.0.0.7", "a", 0, "service", 30_000, 330_000, heartbeat=True)])
+    assert [(change.begin_ms, change.end_ms) for change in changes.made] == [(300_000, 330_000)]
+    assert known.snapshot(300_000) is before
+    assert known.snapshot(300_001) is not before

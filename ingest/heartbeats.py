@@ -1,0 +1,144 @@
+"""From when to when an address belonged to those who said so again and again, without saying how long.
+
+A heartbeat is certain for its own instant only. What follows is
+ - its owner's, until that owner's next heartbeat, when nobody else was heard between, or when the owner's heartbeats
+   kept their pace meanwhile (then both claim it, and nobody has it);
+ - else assumed, for the heartbeat's lifetime, but no longer than until somebody else was heard. If more time passed
+   until then than the owner's pace explains, heartbeats were lost: the owner keeps the address for one more beat, and
+   not into the beat before the other's first, in which the other may have owned it already. The rest is nobody's.
+
+Invariant: the answer depends on the set of heartbeats, not on their order, and an owner that nobody contests owns every
+instant for which one of its heartbeats is good.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from heapq import merge
+from itertools import pairwise
+from statistics import median_low
+from typing import NamedTuple
+
+REGULAR = 1.5  # spacings up to so many beats are of one pace
+JITTER = 1.01
+
+
+class Span(NamedTuple):
+    """An owner's address for `begin_ms <= t < end_ms`."""
+
+    owner: str
+    begin_ms: int
+    end_ms: int
+
+
+class _Pace(NamedTuple):
+    beat_ms: int  # what is usual
+    reach_ms: float  # what still is no loss
+    contested_ms: float  # up to which own beats go on, although others are heard between
+
+
+def owned_spans(beats: Mapping[str, Sequence[int]], starts: Sequence[tuple[int, str]], lifetime_ms: int) -> list[Span]:
+    """Return the spans of one address, by owner and time.
+
+    Args:
+        beats: owner → instants of its heartbeats, rising.
+        starts: (begin, owner) of claims that say their whole range, rising: they end what others only assume.
+        lifetime_ms: how long a heartbeat is good for when nobody else is heard.
+    """
+    if len(beats) == 1 and not starts:
+        ((owner, times),) = beats.items()
+        return _joined([Span(owner, at, at + lifetime_ms) for at in times])
+    heard = list(merge(*([(at, owner) for at in times] for owner, times in beats.items())))
+    paces = _paces(beats, heard, lifetime_ms)
+    spans = []
+    for owner, times in beats.items():
+        others = [(at, other) for at, other in heard if other != owner]
+        begun = [at for at, other in starts if other != owner]
+        for number, at in enumerate(times):
+            following = times[number + 1] if number + 1 < len(times) else None
+            spans.append(Span(owner, at, _end(owner, at, following, beats, others, begun, paces, lifetime_ms)))
+    return _joined(spans)
+
+
+def _end(
+    owner: str,
+    at: int,
+    following: int | None,
+    beats: Mapping[str, Sequence[int]],
+    others: Sequence[tuple[int, str]],
+    begun: Sequence[int],
+    paces: Mapping[str, _Pace],
+    lifetime_ms: int,
+) -> int:
+    """Return until when a heartbeat is good; `begun`: starts of claims by others that say their range."""
+    place = bisect_right(others, (at, "\U0010ffff"))
+    heard, other = others[place] if place < len(others) else (at + lifetime_ms, owner)
+    place = bisect_right(begun, at)
+    limit = min(begun[place] if place < len(begun) else at + lifetime_ms, at + lifetime_ms)
+    if following is not None and following <= at + lifetime_ms:
+        alone = following <= min(heard, limit)
+        if alone or (following - at <= paces[owner].contested_ms and _interleaved(beats, other, at, following)):
+            return following
+    if limit <= heard or heard - at <= paces[owner].reach_ms:
+        return min(limit, heard)
+    return max(at, min(at + paces[owner].beat_ms, heard - paces[other].beat_ms, limit))
+
+
+def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]], lifetime_ms: int) -> dict[str, _Pace]:
+    """Tell each owner's pace from its heartbeats with nobody's between; without such, from the changes of owners."""
+    alone: dict[str, list[int]] = {}
+    changes, all_gaps = [], []
+    for (at, owner), (later, other) in pairwise(heard):
+        if later - at > lifetime_ms:
+            continue
+        all_gaps.append(later - at)
+        if owner == other:
+            alone.setdefault(owner, []).append(later - at)
+        else:
+            changes.append(later - at)
+    change = median_low(changes or [lifetime_ms])
+    return {
+        owner: _pace(alone.get(owner, []), change, _contested(times, all_gaps, lifetime_ms))
+        for owner, times in beats.items()
+    }
+
+
+def _pace(alone: Sequence[int], change_ms: int, contested_ms: float) -> _Pace:
+    if not alone:
+        return _Pace(change_ms, change_ms * JITTER, contested_ms)
+    beat = median_low(alone)
+    longest = max(gap for gap in alone if gap <= REGULAR * beat)
+    return _Pace(beat, longest * JITTER, REGULAR * beat)
+
+
+def _contested(times: Sequence[int], all_gaps: Sequence[int], lifetime_ms: int) -> float:
+    """Return the pace of an owner between whose heartbeats others are always heard; far apart, it is not one pace."""
+    own = [gap for gap in map(int.__sub__, times[1:], times) if gap <= lifetime_ms]
+    if not own or not all_gaps:
+        return 0
+    return REGULAR * min(median_low(own), 2 * median_low(all_gaps))
+
+
+def _interleaved(beats: Mapping[str, Sequence[int]], other: str, at: int, following: int) -> bool:
+    """Whether another owner was heard between two heartbeats and also beyond them, about as near.
+
+    Once between them is an address that went and came back.
+    """
+    times, reach = beats[other], following - at
+    before = bisect_left(times, at) - bisect_left(times, at - reach)
+    after = bisect_right(times, following + reach) - bisect_right(times, following)
+    return before + after > 0
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """Join spans of one owner that overlap or touch; those without length are none."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if span.end_ms <= span.begin_ms:
+            continue
+        if joined and joined[-1].owner == span.owner and span.begin_ms <= joined[-1].end_ms:
+            joined[-1] = joined[-1]._replace(end_ms=max(joined[-1].end_ms, span.end_ms))
+        else:
+            joined.append(span)
+    return joined
