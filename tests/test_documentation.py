@@ -65,3 +65,20 @@ def test_the_commands_of_the_readme_run(workplace):
     assert "nginx-web-server" in said[1]
     assert '"p99"' in said[2]
     assert "flowchart" in said[3]
+
+
+def test_the_python_of_the_readme_runs(workplace):
+    """On the store that the README's commands made."""
+    (block,) = re.findall(r"<!-- doctest -->\n```pycon\n(.*?)```", README.read_text(), re.DOTALL)
+    store = f"{workplace}/topology"
+    if not Path(store).exists():
+        run = [sys.executable, "-m", "chronotope.server.cli", "import", "traces.json", "--input", "jaeger"]
+        subprocess.run([*run, "--store", f"chdb://{store}"], cwd=workplace, check=True, timeout=120)
+    script = workplace / "readme.txt"
+    script.write_text(block.replace("/tmp/topology", store))
+    # A process of its own: the embedded engine serves one store in each.
+    done = subprocess.run(
+        [sys.executable, "-m", "doctest", "-v", str(script)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 failed" in done.stdout or "passed" in done.stdout

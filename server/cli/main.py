@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Entry] = {
     "culprits": Entry("culprits", "culprits", "Services that a degradation likely comes from."),
     "findings": Entry("findings", "findings", "What traces, metrics and flows disagree on."),
     "rules": Entry("rules", "rules", "Check rules: well formed, and how often they would fire."),
+    "mcp": Entry("mcp", "mcp", "Tools for programs by the Model Context Protocol."),
     "schema": Entry("schema", "schema", "Apply, show or check the store's migrations."),
 }
 
