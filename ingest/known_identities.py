@@ -74,6 +74,11 @@ class KnownIdentities:
                 self._right_until_ms = _EVER
             return self._snapshot
 
+    def spans(self) -> dict[Key, tuple[Ownership, ...]]:
+        """Return what the claims on each place and port come to now."""
+        with self._lock:
+            return dict(self._spans)
+
     def snapshot_before(self, changes: Changes) -> Identities:
         """Return all claims as they were before the last changes."""
         with self._lock:

@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("demo", "demo", "Start everything with live example traffic."),
     "serve": Entry("serve", "serve", "Run the server: OTLP, API, page."),
+    "unattributed": Entry("unattributed", "unattributed", "Addresses that nobody owns, by traffic."),
     "import": Entry("import_", "import_", "Load history from files of spans or metrics."),
     "scrape": Entry("scrape", "scrape", "Read who called whom from Prometheus or endpoints."),
     "agent": Entry("agent", "agent", "Collect flows on a host, by eBPF."),

@@ -34,8 +34,10 @@ from chronotope.schema.retention import apply_retention
 from chronotope.schema.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.api.stream import stream_routes
+from chronotope.server.api.unattributed import unattributed_routes
 from chronotope.server.cli.alerting import Alerting, open_alerting
 from chronotope.server.cli.listening import Address, bind
+from chronotope.server.cli.unattributed import explain_by
 from chronotope.server.cli.web import WebServer
 from chronotope.server.context.keeping import CatalogueKeeper, says_something
 from chronotope.server.delivery.stream import MOST_CLIENTS
@@ -151,6 +153,7 @@ def open_server(
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         identities_blueprint(flows.claim, clock=now_ms, max_body_bytes=limit),
+        unattributed_routes(store, Settings(retention=kept), explain_by(owners)),
         flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
     ]
     settings = Settings(retention=kept, change_window_s=config.events.change_window)

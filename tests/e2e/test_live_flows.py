@@ -1,4 +1,4 @@
-"""Flows of a real system, with the traps it was built with, against the truth: every minute, nothing more, nothing less.
+"""Flows of a real system, with the traps it was built with, against the truth: every minute, no edge more or less.
 
 Owners are known by address and time alone; no record says a service.
 """

@@ -1,0 +1,103 @@
+"""`chronotope unattributed`: addresses with traffic that nobody owns, as `/api/v1/unattributed` says it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from chronotope.schema.store import Store
+from chronotope.server.api.answers import Answer
+from chronotope.server.api.unattributed import (
+    PATH,
+    Explain,
+    Reason,
+    UnattributedParameters,
+    answer_unattributed,
+)
+from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.source import source_of
+from chronotope.server.settings import Settings
+
+if TYPE_CHECKING:
+    from chronotope.ingest.known_identities import KnownIdentities
+
+_REASONS = {
+    "unowned": "nobody claims it",
+    "not_then": "claimed, but not at that time",
+    "ambiguous": "several services claim it at once",
+}
+
+
+def explain_by(known: KnownIdentities) -> Explain:
+    """Return what tells why addresses have no owner, by all claims that are known."""
+    from chronotope.ingest.claimants import claimed
+
+    def explain(
+        addresses: Sequence[str], begin_ms: int, end_ms: int
+    ) -> list[tuple[Reason, Sequence[tuple[str, int, int]]]]:
+        return [
+            (cast(Reason, why.reason), [(c.service, c.valid_from_ms, c.valid_to_ms) for c in why.claims])
+            for why in claimed(known, addresses, begin_ms, end_ms)
+        ]
+
+    return explain
+
+
+def _from_store(store: Store, settings: Settings, parameters: UnattributedParameters, now_ms: int) -> Answer:
+    from chronotope.ingest.known_identities import KnownIdentities, read_claims
+
+    explain = explain_by(KnownIdentities(read_claims(store)))
+    return answer_unattributed(store, settings, parameters, now_ms, explain)
+
+
+@click.command()
+@reading_options(UnattributedParameters)
+@click.option("--names", is_flag=True, help="Show what reverse DNS calls them. A name is no owner.")
+def unattributed(store: str | None, server: str | None, form: str, names: bool, **options: Any) -> None:
+    """Print the addresses that have traffic and no owner, the busiest first, and why.
+
+    \b
+    Examples:
+      chronotope unattributed --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
+      chronotope unattributed --server http://127.0.0.1:8428 --window 1d --names
+    """
+    given = given_of(UnattributedParameters, options)
+    body = source_of(store, server).read(PATH, UnattributedParameters, given, _from_store)
+    if form == "json":
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+        return
+    answer = json.loads(body)
+    table = Table("address", "bytes", "connections", "ports", "peers", "why", box=None, pad_edge=False)
+    for each in answer["addresses"]:
+        table.add_row(*_row(each, names=names))
+    Console().print(table)
+    click.echo(f"{len(answer['addresses'])} of {answer['total']} addresses without an owner")
+
+
+def _row(each: dict[str, Any], *, names: bool) -> list[str]:
+    name = f" ({_reverse(each['address'])})" if names else ""
+    peers = [*each["callers"], *(f"→ {callee}" for callee in each["callees"])]
+    claimants = sorted({claim["service"] for claim in each["claims"]})
+    return [
+        each["address"] + name,
+        f"{each['bytes_sent'] + each['bytes_received']:,}",
+        f"{each['connections']:,}",
+        ", ".join(map(str, each["ports"])),
+        ", ".join(peers),
+        _REASONS[each["reason"]] + (f": {', '.join(claimants)}" if claimants else ""),
+    ]
+
+
+def _reverse(address: str) -> str:
+    try:
+        return socket.gethostbyaddr(address.partition("%")[0])[0]
+    except OSError:
+        return "no name"
