@@ -174,7 +174,7 @@ def test_metric_that_appears_later_is_read_within_minutes(store: Store) -> None:
         collector = MetricsCollector(store, config, clock=lambda: now_s)
         collector.stop(0)
         with ThreadPoolExecutor(1) as executor:
-            for _ in range(60):
+            for _ in range(rounds):
                 now_s += 15
                 if now_s >= appears:
                     counted = {at: float(at - appears + 1) for at in up if appears <= at <= now_s}
