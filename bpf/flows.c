@@ -26,11 +26,10 @@
 #define TCP_FIN_WAIT1 4
 #define TCP_FIN_WAIT2 5
 #define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
 #define TCP_LAST_ACK 9
 #define TCP_CLOSING 11
 #define TCP_LISTEN 10
-#define TCP_NEW_SYN_RECV 12
-#define TCP_TIME_WAIT 6
 #define SOCK_BINDPORT_LOCK 8
 #define SOCK_DONE 1
 #define UDP_HEADER_BYTES 8
@@ -395,6 +394,12 @@ static __always_inline void found(void *sk, u64 key, void *tcp, u8 state)
 		count(COUNT_LOST_CONNECTIONS);
 }
 
+/* Not TIME_WAIT and requests, which are no full sockets, nor what is not connected yet or not any more. */
+static __always_inline bool is_open(u8 state)
+{
+	return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_LISTEN || has_fin(state);
+}
+
 static __always_inline void tell_listener(void *seq, void *sk)
 {
 	struct connection ends = {};
@@ -428,7 +433,7 @@ int on_socket(u64 *context)
 	if (!sk_common)
 		return 0;
 	state = AT(u8, sk_common, FIELD_STATE);
-	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_CLOSE || state == TCP_SYN_SENT)
+	if (!is_open(state))
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk_common);
 	if (!tcp)
