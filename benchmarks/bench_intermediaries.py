@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from tests.ingest.intermediaries.traffic import simulate
 
-from chronotope.ingest.intermediaries.estimating import confidences
+from chronotope.ingest.intermediaries.estimating import confidences, whole
 from chronotope.ingest.intermediaries.pairing import SHOWN_FROM
 
 BALANCERS, SEED = 1500, 2
 LEVELS = ((0.0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 0.8), (0.8, 0.9), (0.9, 1.01))
-LENGTHS = ((6, 12), (12, 30), (30, 80), (80, 181))
+LENGTHS = ((6, 12), (12, 30), (30, 80), (80, 200), (200, 1001))
 
 
 def judged(balancers: int, seed: int, **drawn: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def judged(balancers: int, seed: int, **drawn: float) -> tuple[np.ndarray, np.nd
     confidence, real, buckets = [], [], []
     for _ in range(balancers):
         traffic = simulate(rng, **drawn)
-        found = confidences(traffic.inbound, traffic.outbound)
+        found = confidences([whole(traffic.inbound, traffic.outbound)], np.ones(traffic.real.shape, bool))
         confidence.append(found.ravel())
         real.append(traffic.real.ravel())
         buckets.append(np.full(found.size, traffic.inbound.shape[2]))
@@ -54,7 +54,7 @@ def bench_estimates(benchmark) -> None:  # type: ignore[no-untyped-def]
     print_tables(confidence, real, buckets)
     assert real[confidence >= 0.9].mean() >= 0.9
     traffic = simulate(np.random.default_rng(3), buckets=180)
-    benchmark(confidences, traffic.inbound, traffic.outbound)
+    benchmark(confidences, [whole(traffic.inbound, traffic.outbound)], np.ones(traffic.real.shape, bool))
 
 
 def bench_correlated_callers(benchmark) -> None:  # type: ignore[no-untyped-def]
@@ -63,7 +63,7 @@ def bench_correlated_callers(benchmark) -> None:  # type: ignore[no-untyped-def]
     print_tables(confidence, real, buckets)
     assert real[confidence >= 0.9].mean() >= 0.9
     traffic = simulate(np.random.default_rng(3), buckets=60, common=1.0)
-    benchmark(confidences, traffic.inbound, traffic.outbound)
+    benchmark(confidences, [whole(traffic.inbound, traffic.outbound)], np.ones(traffic.real.shape, bool))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,13 @@ def examples(balancers: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(balancers):
         traffic = simulate(rng)
         busy = traffic.inbound.any(axis=(0, 1)) | traffic.outbound.any(axis=(0, 1))
-        features = pair_features(traffic.inbound[:, :, busy], traffic.outbound[:, :, busy])
-        if features is None or busy.sum() < 6:
+        found = pair_features(
+            traffic.inbound[:, :, busy], traffic.outbound[:, :, busy], np.ones(traffic.real.shape, bool)
+        )
+        if found is None or busy.sum() < 6:
             continue
         there = traffic.inbound.any(axis=(0, 2))[:, None] & traffic.outbound.any(axis=(0, 2))[None]
-        rows.append(features[there])
+        rows.append(found[0][there])
         truth.append(traffic.real[there])
     return np.concatenate(rows), np.concatenate(truth)
 
@@ -54,9 +56,11 @@ def main() -> None:
         '"""Weights of the logistic model in estimating.py, made by benchmarks/fit_intermediaries.py. Do not edit."""\n'
     )
     print("from __future__ import annotations\n\nimport numpy as np\n")
-    print(f"# {', '.join(FEATURES)}")
-    for name, values in (("CENTRES", centres), ("SCALES", scales), ("WEIGHTS", weights)):
-        print(f"{name} = np.array([{', '.join(f'{value:.4g}' for value in values)}])")
+    print(f"CONSTANT = {weights[0]:.4g}")
+    print("MODEL = {  # mean, standard deviation and weight of each feature")
+    for row in zip(FEATURES, centres, scales, weights[1:], strict=True):
+        print('    "{}": ({:.4g}, {:.4g}, {:.4g}),'.format(*row))
+    print("}\nCENTRES, SCALES, WEIGHTS = np.array(list(MODEL.values())).T")
 
 
 if __name__ == "__main__":

@@ -16,19 +16,21 @@ from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.edges import Rules
 from chronotope.ingest.flows.ends import settle
 from chronotope.ingest.flows.landing import STORED, rows_of
-from chronotope.ingest.flows.rows import FLOW, FlowVocabulary
+from chronotope.ingest.flows.rows import FLOW, TCP, FlowVocabulary
 from chronotope.ingest.flows.rows import MEASURES as FLOW_MEASURES
 from chronotope.ingest.identity import Identities
+from chronotope.ingest.intermediaries.estimating import Series
 from chronotope.ingest.intermediaries.legs import MEASURES, Legs, Route, seen_legs
+from chronotope.ingest.intermediaries.matching import match
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
 
 assert FLOW_MEASURES == MEASURES
 
 MOST_RECORDS = 500_000
-_STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # of finer series, the finest first
+_STEPS_MS = (200, 1_000, 5_000)  # of finer series, the shortest first
 _MOST_STEPS = 3_000
-_WITHIN = 0.9  # of the bytes on both sides must lie within one step of their record
+_WHOLE = 0.9  # of a service's bytes must be in records that are no longer than a step, for its series to be whole there
 _AROUND = """
 FROM flows WHERE time >= toDateTime({from:UInt32}, 'UTC') AND time < toDateTime({to:UInt32}, 'UTC')
 AND (client IN {addresses:Array(String)} OR server IN {addresses:Array(String)})
@@ -46,18 +48,20 @@ GROUP BY address, port
 
 @dataclass(frozen=True, slots=True)
 class Finer:
-    """Volumes around one intermediary in steps shorter than a bucket.
+    """Volumes around one intermediary in steps shorter than a bucket: connections, bytes sent and received.
 
     Attributes:
         callers: (service, port) of each inbound series; targets: service of each outbound one.
-        inbound: float64[3, A, S], connections, bytes sent and received.
-        outbound: float64[3, B, S].
+        series: by length of the steps, the shortest first; without what matched connections carried.
+        matched: float64[A, B], bytes of connections that were matched one by one.
+        shares: float64[A], which part of a caller's bytes that is.
     """
 
     callers: list[tuple[str, int]]
     targets: list[str]
-    inbound: np.ndarray
-    outbound: np.ndarray
+    series: list[Series]
+    matched: np.ndarray
+    shares: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,48 +165,66 @@ def by_port(legs: Legs, records: Records, names: Collection[str], start_s: int) 
     return seen_legs([*routes, *found_routes], np.concatenate([measures, np.stack(found)]))
 
 
-def finer_series(records: Records, name: str, start_s: int) -> Finer | None:
-    """Return the series of one intermediary in the finest steps that its records allow; None: none finer."""
+def finer_series(records: Records, name: str) -> Finer | None:
+    """Return the series of one intermediary in short steps; None: its records allow none."""
     if not len(records) or name not in records.names:
         return None
-    code = records.names.index(name)
-    source = records.rows["source"].astype(np.int64)
-    stream = records.rows["transport"] == 0
-    sides = [np.flatnonzero(stream & (records.target == code)), np.flatnonzero(stream & (source == code))]
-    if not all(map(len, sides)):
+    code, source = records.names.index(name), records.rows["source"].astype(np.int64)
+    stream = records.rows["transport"] == TCP
+    ins, outs = np.flatnonzero(stream & (records.target == code)), np.flatnonzero(stream & (source == code))
+    callers, caller = np.unique(source[ins] * 65536 + records.port[ins], return_inverse=True)
+    targets, target = np.unique(records.target[outs], return_inverse=True)
+    if not len(callers) or not len(targets):
         return None
-    step_ms = _step_ms(records.rows, sides)
-    if step_ms is None:
+    found = match(records.rows[ins], caller, records.rows[outs], target)
+    matched = np.zeros((len(callers), len(targets)))
+    np.add.at(matched, (found.unit_in, found.unit_out), found.volume)
+    carried = _bytes(records.rows[ins], caller, len(callers))
+    own = _bytes(records.rows[ins][found.rows_in], caller[found.rows_in], len(callers))
+    sides = [
+        (records.rows[rows][~left_out], unit[~left_out], count)
+        for rows, unit, count, left_out in (
+            (ins, caller, len(callers), found.rows_in),
+            (outs, target, len(targets), found.rows_out),
+        )
+    ]
+    series = [steps for step_ms in _STEPS_MS if (steps := _in_steps(sides[0], sides[1], step_ms)) is not None]
+    names = [(records.names[key // 65536], int(key % 65536)) for key in callers.tolist()]
+    served = [records.names[at] for at in targets.tolist()]
+    return Finer(names, served, series, matched, own / np.maximum(carried, 1))
+
+
+def _bytes(rows: np.ndarray, series: np.ndarray, size: int) -> np.ndarray:
+    return np.bincount(series, (rows["bytes_sent"] + rows["bytes_received"]).astype(float), size)
+
+
+Side = tuple[np.ndarray, np.ndarray, int]  # FLOW[R], the series of each, how many series
+
+
+def _in_steps(inbound: Side, outbound: Side, step_ms: int) -> Series | None:
+    """Return the series in steps of one length; None when few are whole, or there would be too many steps."""
+    if not len(inbound[0]) or not len(outbound[0]):
         return None
-    first = records.rows["first"]
-    begin = min(int(first[side].min()) for side in sides) // step_ms
-    count = max(int(first[side].max()) for side in sides) // step_ms - begin + 1
+    begin = min(int(side[0]["first"].min()) for side in (inbound, outbound)) // step_ms
+    count = max(int(side[0]["first"].max()) for side in (inbound, outbound)) // step_ms - begin + 1
     if count > _MOST_STEPS:
         return None
-    callers, caller = np.unique(source[sides[0]] * 65536 + records.port[sides[0]], return_inverse=True)
-    targets, target = np.unique(records.target[sides[1]], return_inverse=True)
-    place = [first[side] // step_ms - begin for side in sides]
-    return Finer(
-        [(records.names[key // 65536], int(key % 65536)) for key in callers.tolist()],
-        [records.names[at] for at in targets.tolist()],
-        _series(records.rows[sides[0]], caller, place[0], (len(callers), count)),
-        _series(records.rows[sides[1]], target, place[1], (len(targets), count)),
-    )
+    (into, callers), (out, targets) = (_short(side, begin, count, step_ms) for side in (inbound, outbound))
+    return Series(into, out, callers, targets) if callers.any() and targets.any() else None
 
 
-def _step_ms(rows: np.ndarray, sides: list[np.ndarray]) -> int | None:
-    length = rows["last"] - rows["first"]
-    weight = rows["bytes_sent"] + rows["bytes_received"]
-    for step_s in _STEPS_S:
-        within = length <= step_s * 1000
-        if all(weight[side][within[side]].sum() >= _WITHIN * max(weight[side].sum(), 1) for side in sides):
-            return int(step_s * 1000)
-    return None
+def _short(side: Side, begin: int, count: int, step_ms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what short records carried, float64[3, N, S], and whose series are whole so, bool[N].
 
-
-def _series(rows: np.ndarray, series: np.ndarray, place: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bytes of a record longer than a step count where it begins: such are few."""
-    found = np.zeros((3, *shape))
+    A long record lies in no step; who has many of them would seem silent where it was not.
+    """
+    rows, series, size = side
+    short = rows["last"] - rows["first"] <= step_ms
+    weight = (rows["bytes_sent"] + rows["bytes_received"]).astype(float)
+    told = np.bincount(series[short], weight[short], size)
+    complete = told >= _WHOLE * np.maximum(np.bincount(series, weight, size), 1)
+    found = np.zeros((3, size, count))
+    place = rows["first"][short] // step_ms - begin
     for measure, name in enumerate(("connections", "bytes_sent", "bytes_received")):
-        np.add.at(found[measure], (series, place), rows[name])
-    return found
+        np.add.at(found[measure], (series[short], place), rows[name][short])
+    return found, complete

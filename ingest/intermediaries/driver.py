@@ -157,7 +157,7 @@ class Intermediaries:
         if len(seen):
             records = self._connections.read(names, start, end)
             seen = by_port(seen, records, names, start)
-            finer = {name: series for name in names if (series := finer_series(records, name, start)) is not None}
+            finer = {name: series for name in names if (series := finer_series(records, name)) is not None}
             knowledge = Knowledge(declared.targets, read_calls(store, seen, names, start, end), finer)
         resolved = resolve(seen, names, knowledge)
         first = (epoch - start) // BUCKET_S

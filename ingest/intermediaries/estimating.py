@@ -15,59 +15,128 @@ tomography" (2000); balancing of shares by iterative proportional fitting.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import norm, t
 
-from chronotope.ingest.intermediaries.weights import CENTRES, SCALES, WEIGHTS
+from chronotope.ingest.intermediaries.weights import CENTRES, CONSTANT, SCALES, WEIGHTS
 
 FEATURES = (
-    "target_max", "target_mean", "caller_max", "caller_mean", "together", "share", "overlap", "callers", "targets",
-    "buckets",
+    "target_max", "target_mean", "caller_max", "caller_mean", "both", "together", "share", "overlap",
+    "callers", "targets", "buckets", "target_max × unseen in", "caller_max × unseen out", "caller_room", "target_room",
 )  # fmt: skip
 FEWEST_BUCKETS = 6  # with traffic; from fewer nothing is estimated
 _CLIP = -4.0, 10.0  # z beyond says no more
+_EXPLAINED = 0.85  # of a caller's bytes
+_DECIDED = 3.0  # logit from which longer steps are not asked any more
 _OWN = 0.1  # of a mean bucket: the least variance a bucket has
 _BALANCED = 20  # rounds of proportional fitting
 
 
-def confidences(inbound: np.ndarray, outbound: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Volumes on both sides in steps of one length.
+
+    Attributes:
+        inbound: float64[M, A, T], what A callers sent to the intermediary in T steps, by M measures.
+        outbound: float64[M, B, T], what it sent to B targets.
+        callers: bool[A], whose series are whole at this length; targets: bool[B], likewise.
+    """
+
+    inbound: np.ndarray
+    outbound: np.ndarray
+    callers: np.ndarray
+    targets: np.ndarray
+
+
+def confidences(series: Sequence[Series], allowed: np.ndarray) -> np.ndarray:
     """Return how probable each pair is, float64[A, B] in 0…1.
 
+    What shorter steps decide, longer ones take as given: a pair that is out has no coefficient there any more.
+
     Args:
-        inbound: float64[M, A, T], what A callers sent to the intermediary in T buckets, by M measures.
-        outbound: float64[M, B, T], what it sent to B targets.
+        series: the same traffic in steps of several lengths, the shortest first.
+        allowed: bool[A, B], pairs that are possible at all.
     """
+    score = np.full(allowed.shape, np.nan)
+    open_pairs = allowed.copy()
+    for each in series:
+        found, part = _scores(each, open_pairs)
+        fresh = np.isnan(score) | (np.abs(score) < _DECIDED)
+        told = fresh & open_pairs & ~np.isnan(found)
+        score = np.where(told, np.where(np.isnan(score), found, (score + found) / 2), score)
+        # A caller all of whose traffic is found again at targets that are certain has no others.
+        explained = np.where(score > _DECIDED, part, 0).sum(axis=1) * each.callers >= _EXPLAINED
+        open_pairs &= ~(score < -_DECIDED) & ~(explained[:, None] & ~(score > _DECIDED))
+        score = np.where(open_pairs | np.isnan(score), score, np.minimum(score, -_DECIDED))
+    return np.asarray(np.where(allowed & ~np.isnan(score), 1 / (1 + np.exp(-score)), 0.0))
+
+
+def _scores(series: Series, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logit of each pair's probability, and its part of the caller's bytes; float64[A, B] twice.
+
+    Where these steps say nothing, the logit is NaN.
+    """
+    inbound, outbound = series.inbound, series.outbound
+    there = np.outer(series.callers & inbound.any(axis=(0, 2)), series.targets & outbound.any(axis=(0, 2)))
     busy = inbound.any(axis=(0, 1)) | outbound.any(axis=(0, 1))
-    callers, targets = inbound.shape[1], outbound.shape[1]
+    nothing = np.full(allowed.shape, np.nan), np.zeros(allowed.shape)
     if busy.sum() < FEWEST_BUCKETS:
-        return np.zeros((callers, targets))
-    features = pair_features(inbound[:, :, busy], outbound[:, :, busy])
-    if features is None:
-        return np.zeros((callers, targets))
-    score = WEIGHTS[0] + ((features - CENTRES) / SCALES) @ WEIGHTS[1:]
-    there = np.outer(inbound.any(axis=(0, 2)), outbound.any(axis=(0, 2)))
-    return np.asarray(there / (1 + np.exp(-score)))
+        return nothing
+    found = pair_features(inbound[:, :, busy], outbound[:, :, busy], allowed)
+    if found is None:
+        return nothing
+    features, part = found
+    return np.where(there, CONSTANT + ((features - CENTRES) / SCALES) @ WEIGHTS, np.nan), part
 
 
-def pair_features(inbound: np.ndarray, outbound: np.ndarray) -> np.ndarray | None:
-    """Return FEATURES of each pair, float64[A, B, F]; None when no measure was forwarded."""
+def pair_features(
+    inbound: np.ndarray, outbound: np.ndarray, allowed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return FEATURES of each pair, float64[A, B, F], and its part of the caller's traffic, float64[A, B].
+
+    None when no measure was forwarded.
+    """
     by_measure = [
-        _measured(own_in.T, own_out.T)
+        _measured(own_in.T, own_out.T, allowed)
         for number, (own_in, own_out) in enumerate(zip(inbound, outbound, strict=True))
         if _forwarded(own_in.sum(), own_out.sum(), connections=number == 0)
     ]
     if not by_measure:
         return None
-    target, caller, together, share, overlap = (np.stack(each) for each in zip(*by_measure, strict=True))
-    size = [np.full(share.shape[1:], np.log(count)) for count in (*share.shape[1:], inbound.shape[2])]
-    return np.stack(
+    target, caller, together, share, overlap, of_caller, of_target = (
+        np.stack(each) for each in zip(*by_measure, strict=True)
+    )
+    part = np.median(of_caller, axis=0)
+    rooms = [
+        np.clip(1 - (sums.sum(axis=axis, keepdims=True) - sums), -1, 1)
+        for sums, axis in ((part, 1), (np.median(of_target, axis=0), 0))
+    ]  # what others leave of the caller's traffic, and of the target's
+    best, back = target.max(0), caller.max(0)
+    size = [np.full(best.shape, np.log(count)) for count in (*best.shape, inbound.shape[2])]
+    unseen_in, unseen_out = _unseen(inbound, outbound), _unseen(outbound, inbound)
+    features = np.stack(
         [
-            target.max(0), target.mean(0), caller.max(0), caller.mean(0), together.max(0), share.min(0),
-            overlap.min(0), *size,
+            best, target.mean(0), back, caller.mean(0), np.minimum(best, back), together.max(0), share.min(0),
+            overlap.min(0), *size, best * unseen_in, back * unseen_out, *rooms,
         ],
         axis=-1,
     )  # fmt: skip
+    return features, part
+
+
+def _unseen(one: np.ndarray, other: np.ndarray) -> float:
+    """Return which part of the other side's bytes has no counterpart on one side, 0…1."""
+    seen, there = one[1:].sum(), other[1:].sum()
+    return float(np.clip(1 - seen / max(there, 1e-12), 0, 1))
+
+
+def whole(inbound: np.ndarray, outbound: np.ndarray) -> Series:
+    """Return series that hold all traffic of both sides."""
+    return Series(inbound, outbound, np.ones(inbound.shape[1], np.bool_), np.ones(outbound.shape[1], np.bool_))
 
 
 def shares_of(inbound: np.ndarray, outbound: np.ndarray, possible: np.ndarray) -> np.ndarray:
@@ -96,27 +165,36 @@ def shares_of(inbound: np.ndarray, outbound: np.ndarray, possible: np.ndarray) -
 
 def _forwarded(into: float, out: float, *, connections: bool) -> bool:
     """Whether a measure says something: connections do only where they are not reused on one side."""
-    return into > 0 and out > 0 and (not connections or 0.5 < out / into < 2)
+    return into > 0 and out > 0 and (not connections or 1 / 3 < out / into < 3)
 
 
-def _measured(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+def _measured(x: np.ndarray, y: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, ...]:
     """Compare callers, float64[T, A], with targets, float64[T, B], in one measure; each answer float64[A, B]."""
-    target, carried = _regressed(x, y)
-    caller = _regressed(y, x)[0].T
+    target, carried = _regressed(x, y, allowed)
+    caller = _regressed(y, x, allowed.T)[0].T
     least = np.maximum(np.minimum(x.sum(axis=0)[:, None], y.sum(axis=0)[None]), 1e-12)
     scaled = x * (y.sum() / x.sum())
     scaled_least = np.maximum(np.minimum(scaled.sum(axis=0)[:, None], y.sum(axis=0)[None]), 1e-12)
     overlap = np.minimum(scaled[:, :, None], y[:, None, :]).sum(axis=0) / scaled_least
-    return target, caller, _correlated(x, y), np.minimum(carried / least, 1.5), overlap
+    of_caller, of_target = (
+        carried / np.maximum(x.sum(axis=0), 1e-12)[:, None],
+        carried / np.maximum(y.sum(axis=0), 1e-12),
+    )
+    return target, caller, _correlated(x, y), np.minimum(carried / least, 1.5), overlap, of_caller, of_target
 
 
-def _regressed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Regress each column of y on all of x: z of each coefficient above zero, and what it carries; float64[A, B]."""
-    buckets, callers = x.shape
-    z, carried = np.zeros((callers, y.shape[1])), np.zeros((callers, y.shape[1]))
-    scale = np.maximum(x.mean(axis=0), 1e-12)
-    series = np.column_stack([x / scale, np.ones(buckets)])
+def _regressed(x: np.ndarray, y: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Regress each column of y on those of x that are allowed, bool[A, B].
+
+    Returns:
+        z of each coefficient above zero, and what it carries; float64[A, B].
+    """
+    buckets = len(x)
+    z, carried = np.zeros(allowed.shape), np.zeros(allowed.shape)
+    scaled = x / np.maximum(x.mean(axis=0), 1e-12)
     for at in np.flatnonzero(y.any(axis=0)):
+        chosen = np.flatnonzero(allowed[:, at])
+        series = np.column_stack([scaled[:, chosen], np.ones(buckets)])
         mean = y[:, at].mean()
         own = y[:, at] / mean
         weight = 1 / np.sqrt(series @ _nnls(series, own) + _OWN)
@@ -127,10 +205,10 @@ def _regressed(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         left = max(float(((response - weighted @ found) ** 2).sum()) / free, 1e-8)
         inner = np.linalg.pinv(weighted[:, used].T @ weighted[:, used])
         error = np.sqrt(np.maximum(np.diag(inner), 1e-15) * left)
-        each = -norm.ppf(np.clip(t.sf(found[used] / error, free), 1e-15, 0.5))
-        callers_used = used < callers
-        z[used[callers_used], at] = np.clip(each[callers_used], *_CLIP)
-        carried[:, at] = found[:-1] * mean * buckets
+        each = norm.isf(np.clip(t.sf(found[used] / error, free), 1e-30, 0.5))
+        callers_used = used < len(chosen)
+        z[chosen[used[callers_used]], at] = np.clip(each[callers_used], *_CLIP)
+        carried[chosen, at] = found[:-1] * mean * buckets
     return z, carried
 
 

@@ -6,11 +6,12 @@ traces and declarations say. Everything else is an estimate with a confidence, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from chronotope.ingest.intermediaries.estimating import confidences, shares_of
+from chronotope.ingest.intermediaries.estimating import Series, confidences, shares_of, whole
 from chronotope.ingest.intermediaries.legs import BYTES_RECEIVED, BYTES_SENT, CONNECTIONS
 
 SHOWN_FROM = 0.6  # confidence from which an estimated pair is shown: the best F1 in simulation is there
@@ -18,6 +19,8 @@ POSSIBLE_FROM = 0.1  # below it, a pair takes no share of a caller's traffic
 _FORWARDED = 0.3  # of the bytes that come in, at least so much must go out to an only target
 _CHECKS_FEWEST = 6  # buckets with connections, from which their regularity says something
 _CHECKS_DISPERSION = 0.2  # variance over mean of counts; independent calls have 1 or more
+_EXPLAINED = 0.9  # of a caller's bytes over matched connections: it has no other targets
+_MATCHED = 0.99  # confidence of a pair with matched connections
 _USED = (CONNECTIONS, BYTES_SENT, BYTES_RECEIVED)
 
 
@@ -41,12 +44,27 @@ class Pairs:
         return (self.confidence >= SHOWN_FROM) & (self.shares > 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What flow records say of A callers and B targets beyond their volumes by the bucket.
+
+    Attributes:
+        series: in shorter steps, as far as records allow it, the shortest first; without matched connections.
+        matched: float64[A, B], bytes of connections that were matched one by one.
+        shares: float64[A], which part of a caller's bytes went over such connections.
+    """
+
+    series: Sequence[Series]
+    matched: np.ndarray
+    shares: np.ndarray
+
+
 def pair(
     inbound: np.ndarray,
     outbound: np.ndarray,
     allowed: np.ndarray,
     known: np.ndarray,
-    finer: tuple[np.ndarray, np.ndarray] | None = None,
+    records: Records | None = None,
 ) -> Pairs:
     """Return the pairs of one intermediary.
 
@@ -55,7 +73,7 @@ def pair(
         outbound: int64[B, M, T], what it sent each target.
         allowed: bool[A, B], false where a declaration says that the caller's listener does not lead to the target.
         known: float64[A, B], calls that traces or metrics saw between the two, through this intermediary.
-        finer: float64[3, A, S] and float64[3, B, S], the same in shorter steps, when records allow it.
+        records: what flow records add to that.
     """
     volumes = inbound[:, _USED].transpose(1, 0, 2).astype(float), outbound[:, _USED].transpose(1, 0, 2).astype(float)
     allowed = allowed & ~_only_checks(volumes[1], volumes[0])[None]
@@ -64,10 +82,30 @@ def pair(
     allowed = np.where(settled[:, None], certain, allowed)
     confidence = np.where(certain, 1.0, 0.0)
     if not settled.all():
-        confidence = np.where(settled[:, None], confidence, confidences(*(finer or volumes)) * allowed)
+        confidence = np.where(settled[:, None], confidence, _estimated(volumes, allowed, records))
     possible = allowed & (confidence >= POSSIBLE_FROM)
     shares = shares_of(*volumes, possible)
     return Pairs(shares, confidence, possible & ~certain)
+
+
+def _estimated(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray, records: Records | None) -> np.ndarray:
+    """Return the confidence of pairs that nothing else decides, float64[A, B]."""
+    if records is None:
+        return confidences([whole(*volumes)], allowed)
+    matched = allowed & (records.matched > 0)
+    explained = matched.any(axis=1) & (records.shares >= _EXPLAINED)
+    left = np.where(explained[:, None], matched, allowed)
+    told = all(any(end[at] for end in ends) for ends in _wholes(records, left) for at in range(len(ends[0])))
+    series = [*records.series] if told and records.series else [*records.series, whole(*volumes)]
+    estimated = confidences(series, left & ~explained[:, None])
+    return np.asarray(np.where(matched, np.maximum(estimated, _MATCHED), estimated))
+
+
+def _wholes(records: Records, left: np.ndarray) -> list[list[np.ndarray]]:
+    """Who is whole in which steps; those who need no estimate are."""
+    callers = [each.callers | ~left.any(axis=1) for each in records.series]
+    targets = [each.targets | ~left.any(axis=0) for each in records.series]
+    return [callers, targets] if records.series else []
 
 
 def _certain(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray) -> np.ndarray:

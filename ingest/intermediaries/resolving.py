@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chronotope.ingest.intermediaries.connections import Finer
+from chronotope.ingest.intermediaries.estimating import Series
 from chronotope.ingest.intermediaries.legs import (
     BYTES_RECEIVED,
     BYTES_SENT,
@@ -22,7 +23,7 @@ from chronotope.ingest.intermediaries.legs import (
     join_legs,
     split,
 )
-from chronotope.ingest.intermediaries.pairing import Pairs, pair
+from chronotope.ingest.intermediaries.pairing import Pairs, Records, pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +100,23 @@ def _resolve_one(
     return _moved(legs, name, (ins, outs), (of_caller, of_target), given, taken, pairs)
 
 
-def _finer(
-    finer: Finer | None, callers: list[tuple[str, int]], targets: list[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return finer series in the order of callers and targets, when all of them have one."""
-    if finer is None or not (set(callers) <= set(finer.callers) and set(targets) <= set(finer.targets)):
+def _finer(finer: Finer | None, callers: list[tuple[str, int]], targets: list[str]) -> Records | None:
+    """Return what records say, in the order of callers and targets; who has none is silent there."""
+    if finer is None:
         return None
-    return (
-        finer.inbound[:, [finer.callers.index(caller) for caller in callers]],
-        finer.outbound[:, [finer.targets.index(target) for target in targets]],
-    )
+    rows = [finer.callers.index(caller) if caller in finer.callers else -1 for caller in callers]
+    columns = [finer.targets.index(target) if target in finer.targets else -1 for target in targets]
+    series = [
+        Series(
+            np.concatenate([each.inbound, np.zeros_like(each.inbound[:, :1])], axis=1)[:, rows],
+            np.concatenate([each.outbound, np.zeros_like(each.outbound[:, :1])], axis=1)[:, columns],
+            np.append(each.callers, False)[rows],
+            np.append(each.targets, False)[columns],
+        )
+        for each in finer.series
+    ]
+    matched = np.pad(finer.matched, ((0, 1), (0, 1)))[rows][:, columns]
+    return Records(series, matched, np.append(finer.shares, 0.0)[rows])
 
 
 def _added(measures: np.ndarray, unit: np.ndarray, units: int) -> np.ndarray:

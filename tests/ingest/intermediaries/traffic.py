@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BUCKETS = (6, 180)
+BUCKETS = (6, 1000)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,20 @@ def simulate(rng: np.random.Generator, *, buckets: int | None = None, common: fl
     )
     if rng.random() < 0.5:
         _check_health(outbound, step_s / float(rng.choice([2.0, 5.0])))
-    return Traffic(inbound, outbound, pairs & (calls.sum(axis=2) > 0))
+    return _some_unseen(rng, Traffic(inbound, outbound, pairs & (calls.sum(axis=2) > 0)))
+
+
+def _some_unseen(rng: np.random.Generator, traffic: Traffic) -> Traffic:
+    """Services whose connections live longer than a step are not seen in it: sometimes a side is not whole."""
+    drawn = rng.random()
+    callers, targets = (np.ones(count, np.bool_) for count in traffic.real.shape)
+    if drawn < 0.25:
+        callers = rng.random(len(callers)) < 0.6
+    elif drawn < 0.4:
+        targets = rng.random(len(targets)) < 0.6
+    if not callers.any() or not targets.any():
+        return traffic
+    return Traffic(traffic.inbound[:, callers], traffic.outbound[:, targets], traffic.real[callers][:, targets])
 
 
 def _topology(rng: np.random.Generator) -> np.ndarray:
@@ -77,6 +90,8 @@ def _calls(rng: np.random.Generator, pairs: np.ndarray, count: int, step_s: floa
         load = load * on[:, None]
     if rng.random() < 0.2:
         load[rng.integers(callers), :, : rng.integers(1, count)] = 0  # one comes later
+    if rng.random() < 0.4:  # the machine stalls: everything waits, and then comes at once
+        load = load * np.exp(rng.normal(0, rng.uniform(0.2, 1.0), size=count))
     return rng.poisson(np.minimum(rate[:, :, None] * load * step_s, 1e7))
 
 
