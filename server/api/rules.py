@@ -13,7 +13,7 @@ from msgspec import Struct
 from pydantic import Field
 
 from chronotope.schema.config_rules import RuleEntry, parse_rules
-from chronotope.schema.errors import InvalidPayload
+from chronotope.schema.errors import InvalidPayload, TooLarge
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time, parse_time
 from chronotope.server.api.answers import Answer
@@ -80,7 +80,7 @@ def rules_routes(store: Store, settings: Settings) -> Blueprint:
         parameters = query(CheckParameters)
         body = request.get_data(cache=False)
         if len(body) > MOST_BYTES:
-            raise InvalidPayload(f"{len(body)} bytes of rules; accepted: at most {MOST_BYTES}")
+            raise TooLarge(f"{len(body)} bytes of rules; accepted: at most {MOST_BYTES}")
         try:
             rules = parse_rules(body.decode("utf-8"), "rules")
         except UnicodeDecodeError as error:
@@ -101,7 +101,13 @@ def openapi() -> dict[str, Any]:
         return found | {status: {"description": "Refused.", "content": problem} for status in statuses}
 
     return {
-        ALERTS_PATH: {"get": {"summary": "Alerts that hold or fire now.", "responses": answers(Alerts, "400", "503")}},
+        ALERTS_PATH: {
+            "get": {
+                "summary": "Alerts that hold or fire now.",
+                "parameters": [],
+                "responses": answers(Alerts, "400", "503"),
+            }
+        },
         CHECK_PATH: {
             "post": {
                 "summary": "What rules would have said about a past: a back-test, which writes nothing.",
@@ -111,7 +117,7 @@ def openapi() -> dict[str, Any]:
                     "description": "Rules as YAML, as in the configuration's section `rules`.",
                     "content": {"application/yaml": {"schema": {"type": "string"}}},
                 },
-                "responses": answers(Checks, "400", "422", "503"),
+                "responses": answers(Checks, "400", "413", "422", "503"),
             }
         },
     }

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from chronotope.schema.config_rules import RuleEntry, Threshold
 from chronotope.schema.observations import LAYERS
 from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.rules.sums import Sums
+from chronotope.server.rules.sums import BY_TARGET, Sums, Tracks
 
 UNSEEN_MS = 86_400_000
 
@@ -55,8 +55,10 @@ def judge(rule: RuleEntry, edges: EdgeColumns, sums: Sums, start_s: int) -> Judg
             and for a day after it was last seen.
     """
     width = max(rule.window // sums.step_s, 1)
-    hits = {layer: _windows(own, width) for layer, own in sums.hits.items()}
-    trials = {layer: _windows(own, width) for layer, own in sums.trials.items()}
+    hits, trials = _of_reporters(
+        {track: _windows(own, width) for track, own in sums.hits.items()},
+        {track: _windows(own, width) for track, own in sums.trials.items()},
+    )
     steps = next((own.shape[1] for own in hits.values()), 0)
     if rule.when.fan_out is not None or rule.when.fan_in is not None:
         return _fans(rule, edges, hits, steps)
@@ -85,13 +87,23 @@ def layer_names(bits: int) -> list[str]:
     return [layer for bit, layer in enumerate(LAYERS) if bits >> bit & 1]
 
 
+def _of_reporters(hits: Tracks, trials: Tracks) -> tuple[Tracks, Tracks]:
+    """In layer ipc what the target reported counts where the source is silent; the tracks become layers."""
+    if BY_TARGET in trials:
+        others = hits.pop(BY_TARGET), trials.pop(BY_TARGET)
+        own = hits.get("ipc", np.zeros_like(others[0])), trials.get("ipc", np.zeros_like(others[1]))
+        silent = own[1] <= 0
+        hits["ipc"], trials["ipc"] = np.where(silent, others[0], own[0]), np.where(silent, others[1], own[1])
+    return hits, trials
+
+
 def _windows(sums: np.ndarray, width: int) -> np.ndarray:
-    """Sums of every `width` neighbouring steps, [E, T] to [E, T - width + 1]."""
+    """Sums of every `width` neighbouring steps, [E, T] to [E, T - width + 1]; corrections leave none below 0."""
     if width == 1:
-        return sums
+        return np.asarray(np.maximum(sums, 0))
     running = np.cumsum(sums, 1)
     running[:, width:] -= running[:, :-width].copy()
-    return np.asarray(running[:, width - 1 :])
+    return np.asarray(np.maximum(running[:, width - 1 :], 0))
 
 
 def _edge_values(

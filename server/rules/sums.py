@@ -1,7 +1,7 @@
 """The sums that a condition judges, by edge and step of time: from the store, as dense columns.
 
-Invariant: `hits` and `trials` of a step are of evidence with `start <= time < end` of that step; in layer ipc what the
-target reported counts where the source is silent; what corrections took back is not there.
+Invariant: `hits` and `trials` of a step are of evidence with `start <= time < end` of that step. In layer ipc what the
+target reported is a track of its own: whether it counts is told of a whole window.
 
 Every condition is made of two sums: errors of calls, calls slower than the bound of all that were timed, calls of
 nothing. So evaluating one window and going back over a month are the same code.
@@ -26,15 +26,16 @@ from chronotope.server.graph.sides import NUMBER, Numbers, numbered, segments_of
 
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
 
-Layered = dict[str, np.ndarray]  # layer → float64[E, T]
+BY_TARGET = "ipc by target"
+Tracks = dict[str, np.ndarray]  # a layer, or BY_TARGET → float64[E, T]
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Two sums of E edges over T steps of `step_s` seconds, by layer; a layer without evidence is not there."""
+    """Two sums of E edges over T steps of `step_s` seconds, by track; one without evidence is not there."""
 
-    hits: Layered
-    trials: Layered
+    hits: Tracks
+    trials: Tracks
     step_s: int
 
 
@@ -57,11 +58,11 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
     if few:
         parameters["edges"] = numbers.every
     steps = plan.seconds // step_s
-    tracks = [(layer, False) for layer in layers]
-    tracks += [("ipc", True)] if "ipc" in layers else []
+    tracks = [*layers, BY_TARGET] if "ipc" in layers else list(layers)
+    target = "layer = 'ipc' AND reporter = 2"
     track = ", ".join(
-        f"layer = '{layer}' AND {'' if by_target else 'NOT '}(layer = 'ipc' AND reporter = 2), {at}"
-        for at, (layer, by_target) in enumerate(tracks)
+        (target if name == BY_TARGET else f"layer = '{name}' AND NOT ({target})") + f", {at}"
+        for at, name in enumerate(tracks)
     )
     place = f"multiIf({track}, 0) * {steps} + intDiv(toUnixTimestamp(time) - {{base:UInt32}}, {{step:UInt32}})"
     found = store.query(
@@ -70,7 +71,7 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
         parameters,
     )
     hits, trials = (_dense(found, name, numbers, steps * len(tracks)) for name in ("hits", "trials"))
-    return _by_layer(hits, trials, tracks, steps, step_s, silent_too=rule.when.calls_per_second is not None)
+    return _by_track(hits, trials, tracks, steps, step_s, silent=rule.when.calls_per_second is not None)
 
 
 def _summed(rule: RuleEntry) -> tuple[str, list[str], list[str]]:
@@ -102,20 +103,13 @@ def _dense(found: pa.Table, name: str, numbers: Numbers, places: int) -> np.ndar
     return np.asarray(sums.reshape(len(numbers), places))
 
 
-def _by_layer(
-    hits: np.ndarray, trials: np.ndarray, tracks: list[tuple[str, bool]], steps: int, step_s: int, *, silent_too: bool
+def _by_track(
+    hits: np.ndarray, trials: np.ndarray, tracks: list[str], steps: int, step_s: int, *, silent: bool
 ) -> Sums:
-    def part(sums: np.ndarray, at: int) -> np.ndarray:
-        return sums[:, at * steps : (at + 1) * steps]
-
+    """The sums of each track; of one without any evidence only when silence counts."""
     found = Sums({}, {}, step_s)
-    for at, (layer, by_target) in enumerate(tracks):
-        own = part(hits, at), part(trials, at)
-        if by_target:
-            if "ipc" not in found.trials:
-                found.hits["ipc"], found.trials["ipc"] = np.zeros_like(own[0]), np.zeros_like(own[1])
-            silent = found.trials["ipc"] <= 0
-            own = np.where(silent, own[0], found.hits["ipc"]), np.where(silent, own[1], found.trials["ipc"])
-        if silent_too or own[1].any():
-            found.hits[layer], found.trials[layer] = (np.maximum(values, 0) for values in own)
+    for at, track in enumerate(tracks):
+        own = slice(at * steps, (at + 1) * steps)
+        if silent or trials[:, own].any():
+            found.hits[track], found.trials[track] = hits[:, own], trials[:, own]
     return found

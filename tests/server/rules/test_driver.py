@@ -1,0 +1,122 @@
+"""The driver over a real store: alerts outlive it, two of them agree, and one rule's trouble is its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.server.rules.history import rules_of
+
+from chronotope.schema.migrate import migrate
+from chronotope.schema.observations import observation_table
+from chronotope.schema.store import Store
+from chronotope.server.events.table import read_events
+from chronotope.server.rules.driver import RuleMetrics, RulesDriver
+from chronotope.server.rules.table import Standing, read_alerts
+from chronotope.server.settings import Settings
+
+T0 = 1_700_006_400
+FORBIDDEN = "  - {name: dev to prod, match: {source_namespace: dev}, when: {forbidden: true}, window: 10s, for: 20s}"
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store.open("chdb://memory") as opened:
+        migrate(opened)
+        calls = [T0 + at for at in (0, 10, 20, 30, 60)]
+        opened.insert(
+            "observations",
+            observation_table({"time": calls, "layer": "trace", "source": "dev/a", "target": "prod/b", "calls": 1}),
+        )
+        yield opened
+
+
+def driver(store: Store, text: str = FORBIDDEN) -> tuple[RulesDriver, CollectorRegistry]:
+    registry = CollectorRegistry()
+    settings = Settings(clock=lambda: (T0 + 3600) * 1000)
+    return RulesDriver(store, rules_of(text) if text else [], settings, RuleMetrics(registry)), registry
+
+
+def standing(store: Store) -> list[tuple[int, int, int]]:
+    """(since, fired, resolved), seconds after T0."""
+    return [
+        tuple(max(at // 1000 - T0, -1) for at in (own.state.since_ms, own.state.fired_ms, own.state.resolved_ms))  # type: ignore[misc]
+        for own in read_alerts(store, 0)
+    ]
+
+
+def test_alerts_outlive_their_drivers_and_two_of_them_agree(store: Store) -> None:
+    """Every bucket is judged by two new drivers, as if both had just started."""
+    seen: list[list[tuple[int, int, int]]] = []
+    for at in range(10, 80, 10):
+        for _ in range(2):
+            driver(store)[0].tick((T0 + at) * 1000)
+        seen.append(standing(store))
+    assert seen == [
+        [(10, -1, -1)],
+        [(10, -1, -1)],
+        [(10, 30, -1)],
+        [(10, 30, -1)],
+        [(10, 30, 50)],
+        [(10, 30, 50)],
+        [(10, 30, 50), (70, -1, -1)],
+    ]
+    (event,) = read_events(store, 0, (T0 + 3600) * 1000, types=["rule_violation"])
+    assert event.edge is not None
+    assert (event.rule, event.edge.source, event.edge.target) == ("dev to prod", "dev/a", "prod/b")
+
+
+def test_listeners_hear_what_stands_and_whether_it_changed(store: Store) -> None:
+    heard: list[tuple[list[int], bool]] = []
+    own, registry = driver(store)
+    own.listeners.append(lambda now, changed: heard.append(([alert.state.fired_ms > 0 for alert in now], changed)))
+    for at in (10, 20, 30, 40):
+        own.tick((T0 + at) * 1000)
+    assert heard == [([False], True), ([False], False), ([True], True), ([True], False)]
+    labels = {"rule": "dev to prod", "severity": "warning"}
+    assert registry.get_sample_value("chronotope_rule_firing", labels) == 1
+    assert registry.get_sample_value("chronotope_rule_fired_total", labels) == 1
+    assert registry.get_sample_value("chronotope_rule_pending", labels) == 0
+
+
+def test_the_alerts_of_a_rule_that_is_gone_end(store: Store) -> None:
+    for at in (10, 20, 30):
+        driver(store)[0].tick((T0 + at) * 1000)
+    driver(store, "  - {name: other, when: {new: true}}")[0].tick((T0 + 40) * 1000)
+    assert standing(store) == [(10, 30, 40)]
+
+
+def test_a_rule_that_cannot_be_judged_leaves_its_alerts_and_the_others(store: Store) -> None:
+    """The table of latencies is away: a rule about them fails, as long as it lasts."""
+    slow = "  - {name: slow, when: {latency: {above_ms: 1}}, window: 10s}"
+    own, registry = driver(store, f"{FORBIDDEN}\n{slow}")
+    store.command("RENAME TABLE latency_10s TO away")
+    for at in (10, 20, 30):
+        own.tick((T0 + at) * 1000)
+    assert registry.get_sample_value("chronotope_rule_evaluation_failures_total", {"rule": "slow"}) == 3
+    store.command("RENAME TABLE away TO latency_10s")
+    own.tick((T0 + 40) * 1000)
+    assert registry.get_sample_value("chronotope_rule_evaluation_failures_total", {"rule": "slow"}) == 3
+    assert standing(store) == [(10, 30, -1)]
+
+
+def test_a_store_that_takes_no_alert_delays_it(store: Store) -> None:
+    """The table is away as it would be on a full disk: the thread goes on, and the alert comes when it can."""
+    own, _ = driver(store, FORBIDDEN.replace("for: 20s", "for: 0s"))
+    now = [T0 * 1000 + 15_000]
+    own.settings = Settings(clock=lambda: now[0])
+    told: list[list[Standing]] = []
+    own.listeners.append(lambda alerts, _: told.append(list(alerts)))
+    store.command("RENAME TABLE alerts TO away")
+    own.start()
+    time.sleep(1.5)
+    assert told == []
+    store.command("RENAME TABLE away TO alerts")
+    now[0] += 10_000
+    deadline = time.monotonic() + 20
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.05)
+    own.stop(5)
+    assert [alert.state.firing for alert in told[0]] == [True]
