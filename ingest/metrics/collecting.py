@@ -6,6 +6,7 @@ answer. A round's observations are in the store before the next round begins.
 
 from __future__ import annotations
 
+import collections
 import logging
 import threading
 import time
@@ -55,6 +56,12 @@ class MetricsOfMetrics:
         )
         self.samples = Counter("chronotope_metrics_samples", "Samples read.", registry=registry)
         self.observations = Counter("chronotope_metrics_observations", "Observations written.", registry=registry)
+        self.skipped = Counter(
+            "chronotope_metrics_skipped",
+            "Samples, increases, births and histograms that were not used, by reason.",
+            ["reason"],
+            registry=registry,
+        )
         self.series = Gauge(
             "chronotope_metrics_series", "Series by use: `used`, or why not.", ["use"], registry=registry
         )
@@ -112,6 +119,8 @@ class MetricsCollector:
         self._names = [name_of(scraper.target, self.pipeline.rules.names) for scraper in self.scrapers]
         self._recalled = False
         self._waiting: list[Waiting] = []
+        self._uses: set[str] = set()
+        self._skipped: collections.Counter[str] = collections.Counter()
         self.pipeline.on_forget += [scraper.parser.forget for scraper in self.scrapers]
         self._asked = [self._open(entry, config, identities) for entry in self.config.prometheus]
 
@@ -152,9 +161,23 @@ class MetricsCollector:
             written = self._scraped(executor)
         for asked in self._asked:
             written += self._ask(asked)
-        for use, count in self.pipeline.series().items():
-            self.metrics.series.labels(use).set(count)
+        self._tell()
         return written
+
+    def _tell(self) -> None:
+        """Say how series are used, and what was skipped, of all sources together."""
+        pipelines = [self.pipeline, *(asked.backfill.pipeline for asked in self._asked)]
+        series = sum((pipeline.series() for pipeline in pipelines), collections.Counter[str]())
+        for use in self._uses | set(series):
+            self.metrics.series.labels(use).set(series[use])
+        self._uses |= set(series)
+        skipped = self.pipeline.skipped + sum(
+            (scraper.parser.skipped for scraper in self.scrapers), collections.Counter[str]()
+        )
+        skipped += sum((asked.backfill.skipped for asked in self._asked), collections.Counter[str]())
+        for reason, count in (skipped - self._skipped).items():
+            self.metrics.skipped.labels(reason).inc(count)
+        self._skipped |= skipped  # the highest: a count that begins anew must not fall
 
     def _scraped(self, executor: ThreadPoolExecutor) -> int:
         fetching = [(scraper, executor.submit(scraper.fetch)) for scraper in self.scrapers]

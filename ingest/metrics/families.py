@@ -39,6 +39,11 @@ class Families:
         return self._bounds
 
     @property
+    def refused(self) -> int:
+        """How many histograms have too many bounds: their latencies are not told, their counts are."""
+        return len(self._bounds.refused)
+
+    @property
     def groups(self) -> int:
         """How many groups there are."""
         return len(self._groups)
@@ -79,6 +84,7 @@ class Bounds:
         self.layouts: list[np.ndarray] = []
         self.layout = np.empty(0, np.int64)
         self.column = np.empty(0, np.int64)
+        self.refused: set[int] = set()  # groups that have too many bounds
         self._numbers: dict[bytes, int] = {}
 
     def update(self, families: Families) -> None:
@@ -104,6 +110,7 @@ class Bounds:
         rises = np.append(True, les[1:] > les[:-1])
         if rises.sum() > MOST_BOUNDS:
             self.layout[families.group[codes[0]]] = -1
+            self.refused.add(int(families.group[codes[0]]))
             return
         self.column[codes] = np.cumsum(rises) - 1
         key = les[rises].tobytes()

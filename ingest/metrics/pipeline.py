@@ -134,6 +134,7 @@ class MetricsPipeline:
         """Samples and increases that were not used, by reason."""
         ignored = self.counters.ignored + self.natives.ignored
         reasons = self._skipped + ignored + self.observer.skipped + self.table.skipped
+        reasons["too_many_bounds"] += self.counters.families.refused
         return +reasons
 
 

@@ -130,12 +130,13 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
             def on_progress(done_ms: int, _: int, task: TaskID = task) -> None:
                 progress.update(task, completed=done_ms)
 
-            done = open_backfill(store, entry, pipeline).run(begin_ms, end_ms, on_progress=on_progress)
+            backfill = open_backfill(store, entry, pipeline)
+            done = backfill.run(begin_ms, end_ms, on_progress=on_progress)
             result["read"] += done.samples
             result["observations"] += done.observations
             result["chunks"] += done.chunks
             result["known_seconds"] += done.known_ms / 1000
-            for reason, count in pipeline.skipped.items():
+            for reason, count in backfill.skipped.items():
                 result["reasons"][reason] = result["reasons"].get(reason, 0) + count
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")

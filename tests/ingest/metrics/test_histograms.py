@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.columns import Increases, SeriesTable
-from chronotope.ingest.metrics.families import Families
+from chronotope.ingest.metrics.exposition import ExpositionParser
+from chronotope.ingest.metrics.families import MOST_BOUNDS, Families
 from chronotope.ingest.metrics.histograms import histogram_buckets, latency_increases
+from chronotope.ingest.metrics.pipeline import MetricsPipeline
+from chronotope.schema.config import Config
 from chronotope.schema.latency import bucket_of, quantiles_ms
 
 PROMETHEUS_LES_MS = np.array([5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, math.inf])
@@ -114,3 +117,17 @@ def test_without_buckets_there_are_no_latencies() -> None:
     families.update()
     latency = latency_increases(increases, families)
     assert (len(latency.group), latency.offsets.tolist()) == (0, [0])
+
+
+def test_histogram_of_too_many_bounds_is_counted_and_only_its_latencies_are_not_told() -> None:
+    pipeline = MetricsPipeline(Config())
+    parser = ExpositionParser(pipeline.table, target_labels={"job": "n/a", "instance": "x:1"})
+    name = "http_client_request_duration_seconds"
+    rows = []
+    for second, calls in ((0, 0), (10, 5)):
+        lines = [f'{name}_bucket{{server_address="b",le="{le / 100}"}} {calls}' for le in range(1, MOST_BOUNDS + 2)]
+        text = "\n".join([*lines, f'{name}_count{{server_address="b"}} {calls}', ""])
+        for table in pipeline.accept(parser.parse(text.encode(), 1_700_000_000_000 + second * 1000)):
+            rows += table.to_pylist()
+    assert [(row["calls"], row["latency_count"], row["latency"]) for row in rows] == [(5, 5, [])]
+    assert pipeline.skipped["too_many_bounds"] == 1
