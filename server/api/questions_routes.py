@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from chronotope.schema.store import Store
+from chronotope.server.api.answers import answer_service
 from chronotope.server.api.openapi import Json, query_parameters
-from chronotope.server.api.parameters import Parameters
+from chronotope.server.api.parameters import Parameters, ServiceParameters
 from chronotope.server.api.questions import (
     BLAST_RADIUS,
     CYCLES,
@@ -49,6 +50,9 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
 
     @routes.get(BLAST_RADIUS.replace("{", "<path:").replace("}", ">"))
     def blast_radius(service: str) -> Response:
+        if _names_a_service():
+            asked = f"{service}/{BLAST_RADIUS.rpartition('/')[2]}"
+            return respond(answer_service(store, settings, asked, query(ServiceParameters), settings.clock()))
         return respond(answer_blast_radius(store, settings, service, query(BlastRadiusParameters), settings.clock()))
 
     @routes.get(PATHS)
@@ -81,6 +85,15 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
         ),
     }
     return routes
+
+
+def _names_a_service() -> bool:
+    """Whether the path ends in a service's id that only looks like a question of it: `shop%2Fblast-radius`.
+
+    Servers hand on the path decoded; how it was sent stands in REQUEST_URI, by waitress and by Werkzeug's client.
+    """
+    sent = str(request.environ.get("REQUEST_URI", "")).partition("?")[0]
+    return sent.lower().endswith("%2f" + BLAST_RADIUS.rpartition("/")[2])
 
 
 def described(summary: str, model: type[Parameters], record: type, *, service: bool = False) -> Json:

@@ -191,7 +191,7 @@ def test_shares_that_do_not_settle_are_lower_bounds() -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("DENSE", 1), ("CORE", 1), ("WORK", 0), ("ROUNDS", 2)):
             patch.setattr(equations, name, value)
-        patch.setattr(equations, "bicgstab", lambda own: None)
+        patch.setattr(equations, "bicgstab", lambda *_: None)
         found = blast_radius(pairs_from(edges), 8, max_hops=ALL)
     assert not found.settled
     assert 0 < found.share[0] < 0.01  # 1 exactly

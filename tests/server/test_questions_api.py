@@ -11,7 +11,11 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 from tests.server.conftest import HOSTILE, T0
 
+from chronotope.schema.observations import observation_table
+from chronotope.schema.store import Store
+from chronotope.server.api.app import create_app
 from chronotope.server.cli.main import main
+from chronotope.server.settings import Settings
 
 WINDOW = f"from={T0}&to={T0 + 60}"
 CART = "/api/v1/services/shop%2Fcart/blast-radius"
@@ -138,6 +142,18 @@ def test_a_million_hops_are_accepted(client: FlaskClient) -> None:
 
 def test_service_itself_is_still_answered_beside_its_blast_radius(client: FlaskClient) -> None:
     assert asked(client, "/api/v1/services/shop%2Fcart")["service"]["id"] == "shop/cart"
+
+
+def test_service_that_is_called_like_a_question_is_answered_for_itself(store: Store) -> None:
+    """How the slash was sent tells them apart."""
+    rows = {"time": [T0] * 2, "layer": ["trace"] * 2, "calls": [1, 1]}
+    ends = {"source": ["a", "b"], "target": ["x/blast-radius", "x"]}
+    store.insert("observations", observation_table(rows | ends))
+    client = create_app(store, Settings(clock=lambda: (T0 + 3600) * 1000)).test_client()
+    assert asked(client, "/api/v1/services/x%2Fblast-radius")["service"]["id"] == "x/blast-radius"
+    assert asked(client, "/api/v1/services/x/blast-radius")["callers"][0]["service"] == "b"
+    radius = asked(client, "/api/v1/services/x%2Fblast-radius/blast-radius")
+    assert (radius["service"], radius["callers"][0]["service"]) == ("x/blast-radius", "a")
 
 
 @pytest.mark.parametrize("command", ["blast-radius", "paths", "cycles", "single-points-of-failure"])
