@@ -27,6 +27,7 @@ import { parseVariableQuery, valuesOf } from './variables';
 type Json = Record<string, unknown>;
 type Parameters = Readonly<Record<string, string>>;
 
+const NO_PLACES: Positions = new Map();
 const LISTED: Readonly<Record<string, string>> = { namespace: 'namespaces', kind: 'kinds', focus: 'services' };
 const FIXED: Readonly<Record<string, string[]>> = {
   layers: ['network', 'ipc', 'trace'],
@@ -47,7 +48,7 @@ export class TopologyDataSource extends DataSourceApi<TopologyQuery, TopologyOpt
   }
 
   async query(request: DataQueryRequest<TopologyQuery>): Promise<DataQueryResponse> {
-    const targets = request.targets.filter((target) => !target.hide);
+    const targets = request.targets.filter((target) => !target.hide).map((target) => ({ ...DEFAULT_QUERY, ...target }));
     const answers = await Promise.all(targets.map((target) => this.#answer(target, request)));
     const errors = answers.flatMap(({ error }) => (error ? [error] : []));
     const data = answers.flatMap(({ frames }) => frames);
@@ -62,10 +63,20 @@ export class TopologyDataSource extends DataSourceApi<TopologyQuery, TopologyOpt
       const filters: Filter[] = request.filters ?? [];
       const query = replaceVariables(target, request.scopedVars);
       const { path, parameters } = requestOf(query, range, filters, Date.now());
-      return { frames: framesOf(query, await this.#get(`api/v1/${path}`, parameters), refId) };
+      const [answer, places] = await Promise.all([this.#get(`api/v1/${path}`, parameters), this.#places(query)]);
+      return { frames: framesOf(query, answer, places, refId) };
     } catch (error) {
       return { frames: [], error: { refId, message: problemText(error) } };
     }
+  }
+
+  /** Where services are drawn. Without an answer the panel finds places itself: no reason to show nothing. */
+  async #places({ queryType, groupBy }: TopologyQuery): Promise<Positions> {
+    if (queryType !== 'graph') {
+      return NO_PLACES;
+    }
+    const parameters: Parameters = groupBy ? { group_by: groupBy } : {};
+    return this.#get('api/v1/positions', parameters).then(positionsOf, () => NO_PLACES);
   }
 
   async metricFindQuery(text: string): Promise<MetricFindValue[]> {
@@ -113,7 +124,7 @@ function withoutAll(value: string): string {
   return value === '$__all' || value === 'All' ? '' : value;
 }
 
-function framesOf(query: TopologyQuery, answer: Json, refId: string): DataFrame[] {
+function framesOf(query: TopologyQuery, answer: Json, places: Positions, refId: string): DataFrame[] {
   switch (query.queryType) {
     case 'timeline':
       return [timelineFrame(answer, refId)];
@@ -124,18 +135,17 @@ function framesOf(query: TopologyQuery, answer: Json, refId: string): DataFrame[
     case 'events':
       return [eventsFrame(answer, refId)];
     default:
-      return topologyFrames(answer, Boolean(query.compare), refId);
+      return topologyFrames(answer, Boolean(query.compare), places, refId);
   }
 }
 
-function topologyFrames(answer: Json, compared: boolean, refId: string): DataFrame[] {
+function topologyFrames(answer: Json, compared: boolean, places: Positions, refId: string): DataFrame[] {
   const graph = compared ? graphFromDiff(answer) : graphFromApi(answer);
   const window = (compared ? answer.after : answer.window) as { from: string; to: string };
-  return graphFrames(graph, positionsOf(answer), { truncated: answer.truncated === true, compared, window }, refId);
+  return graphFrames(graph, places, { truncated: answer.truncated === true, compared, window }, refId);
 }
 
-function positionsOf(answer: Json): Positions {
-  const nodes = (answer.nodes ?? []) as Json[];
-  const placed = nodes.filter(({ x, y }) => typeof x === 'number' && typeof y === 'number');
-  return new Map(placed.map(({ id, x, y }) => [String(id), [Number(x), Number(y)]]));
+function positionsOf({ nodes, x, y }: Json): Positions {
+  const [ids, xs, ys] = [nodes, x, y] as [string[], number[], number[]];
+  return new Map(ids.map((name, at) => [name, [xs[at], ys[at]]]));
 }

@@ -1,7 +1,7 @@
 /** The panel: wires the dashboard's frames, time, variables and hover to the drawing. */
 
 import { css } from '@emotion/css';
-import { useMemo, useState } from 'react';
+import React, { useEffect, useMemo, useState } from 'react';
 
 import { DataHoverClearEvent, DataHoverEvent } from '@grafana/data';
 import type { GrafanaTheme2, PanelProps } from '@grafana/data';
@@ -61,7 +61,8 @@ function problemOf(topology: Topology | null, error: string | undefined): string
 function Drawing(props: PanelProps<PanelOptions> & { readonly topology: Topology }) {
   const { topology, options, onOptionsChange, replaceVariables } = props;
   const styles = useStyles2(getStyles);
-  const theme = drawingTheme(useTheme2());
+  const grafanaTheme = useTheme2();
+  const theme = useMemo(() => drawingTheme(grafanaTheme), [grafanaTheme]);
   const [search, setSearch] = useState('');
   const [focus, setFocus] = useState<Focus | null>(null);
   const [selection, setSelection] = useState<Selection>(null);
@@ -71,9 +72,11 @@ function Drawing(props: PanelProps<PanelOptions> & { readonly topology: Topology
   const { graph, notice } = useShown(topology, options.collapseBy, focus, opened);
   const positions = usePositions(graph, topology.positions ?? NO_PLACES, options.pinned);
   const colourBy = topology.compared ? 'status' : options.colourBy;
+  const name = `${props.title || 'Topology'}: ${graph.nodes.length} services, ${graph.edges.length} dependencies`;
+  const { edgeLabel, showVia } = options;
   const viewOptions = useMemo(
-    () => ({ theme, colourBy, edgeLabel: options.edgeLabel, showVia: options.showVia, name: props.title || 'Topology' }),
-    [theme, colourBy, options.edgeLabel, options.showVia, props.title]
+    () => ({ theme, colourBy, edgeLabel, showVia, name }),
+    [theme, colourBy, edgeLabel, showVia, name]
   );
   const focusOn = (id: string) => setFocus({ id, hops: options.hops });
   const { ref, view } = useView(graph, positions, viewOptions, {
@@ -90,6 +93,8 @@ function Drawing(props: PanelProps<PanelOptions> & { readonly topology: Topology
     },
     onPin: (id, x, y) => onOptionsChange({ ...options, pinned: { ...options.pinned, [id]: [x, y] } }),
   });
+
+  useEffect(() => view?.fit(), [view, focus]);
 
   const hits = useMemo(() => found(graph, search), [graph, search]);
   const onSearch = (text: string) => {

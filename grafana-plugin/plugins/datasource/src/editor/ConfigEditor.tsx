@@ -1,5 +1,7 @@
 /** Where the server is. Credentials, if a proxy in front of it wants some, are Grafana's own settings. */
 
+import React from 'react';
+
 import type { DataSourcePluginOptionsEditorProps } from '@grafana/data';
 import { DataSourceHttpSettings } from '@grafana/ui';
 

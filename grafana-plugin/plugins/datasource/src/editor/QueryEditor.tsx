@@ -1,5 +1,7 @@
 /** The query editor: what is asked, then only the fields that this question has. */
 
+import React from 'react';
+
 import type { QueryEditorProps } from '@grafana/data';
 import { Combobox, InlineField, InlineFieldRow, InlineSwitch, Input } from '@grafana/ui';
 

@@ -15,7 +15,7 @@ type Column<T> = readonly [name: string, type: FieldType, value: (row: T) => unk
 const ICONS: Record<Kind, string> = {
   service: 'cube',
   database: 'database',
-  messaging: 'envelope-alt',
+  messaging: 'envelope',
   external: 'cloud',
   intermediary: 'exchange-alt',
   unknown: 'question-circle',

@@ -1,6 +1,7 @@
 /** What is known of the service or the edge that was clicked, and where its links lead. */
 
 import { css } from '@emotion/css';
+import React from 'react';
 
 import type { GrafanaTheme2, LinkModel } from '@grafana/data';
 import { Button, IconButton, useStyles2 } from '@grafana/ui';

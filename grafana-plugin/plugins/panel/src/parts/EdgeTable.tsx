@@ -1,7 +1,7 @@
 /** The graph as a table: what the drawing shows, for screen readers and for whoever prefers it. */
 
 import { css } from '@emotion/css';
-import { useMemo } from 'react';
+import React, { useMemo } from 'react';
 
 import type { GrafanaTheme2 } from '@grafana/data';
 import { useStyles2 } from '@grafana/ui';

@@ -1,6 +1,7 @@
 /** What shapes and colours mean. */
 
 import { css } from '@emotion/css';
+import React from 'react';
 
 import type { GrafanaTheme2 } from '@grafana/data';
 import { useStyles2 } from '@grafana/ui';

@@ -3,7 +3,7 @@
  */
 
 import { css } from '@emotion/css';
-import { useEffect, useRef, useState } from 'react';
+import React, { useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent } from 'react';
 
 import { dateTimeFormat } from '@grafana/data';
@@ -35,7 +35,7 @@ export function TimeSlider({ timeline, range, timeZone, hovered, onMove, onHover
   return (
     <div className={styles.row} role="group" aria-label="Time slider">
       <IconButton
-        name="step-backward"
+        name="backward"
         tooltip="Previous change"
         disabled={!before}
         onClick={() => before && onMove(before)}
@@ -46,7 +46,7 @@ export function TimeSlider({ timeline, range, timeZone, hovered, onMove, onHover
         onClick={() => setPlaying(!playing)}
       />
       <IconButton
-        name="arrow-right"
+        name="forward"
         tooltip="Next change"
         aria-label="Next change"
         disabled={!after}

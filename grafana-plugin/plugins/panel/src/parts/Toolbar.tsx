@@ -1,6 +1,7 @@
 /** What a person does with the drawing: search, focus, compare, read it as a table, see all of it. */
 
 import { css } from '@emotion/css';
+import React from 'react';
 
 import type { GrafanaTheme2 } from '@grafana/data';
 import { Button, Combobox, IconButton, Input, useStyles2 } from '@grafana/ui';
@@ -93,7 +94,7 @@ export function Toolbar(props: Props) {
             Unpin {pins}
           </Button>
         )}
-        <IconButton name="expand-arrows" tooltip="Show the whole graph" onClick={props.onFit} />
+        <IconButton name="search-minus" tooltip="Show the whole graph" onClick={props.onFit} />
         <IconButton
           name={asTable ? 'sitemap' : 'table'}
           tooltip={asTable ? 'Show as a graph' : 'Show as a table'}

@@ -1,0 +1,47 @@
+"""The built Grafana plugins in a real browser, over a running server with the recorded live system.
+
+Node drives the browser: `grafana-plugin/plugins/host/test`. Here is the server, and its data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.e2e.live_capture import identities, read_requests, read_truth
+from tests.e2e.process import ServerProcess
+
+PLUGINS = Path(__file__).parents[2] / "grafana-plugin" / "plugins"
+BUILT = [PLUGINS / name for name in ("node_modules", "panel/dist/module.js", "datasource/dist/module.js")]
+
+
+@pytest.fixture(scope="module")
+def server(shared_data: Path) -> Iterator[ServerProcess]:
+    folder = shared_data / "live_capture"
+    with ServerProcess("chdb://memory") as process:
+        process.post_identities(*identities(read_truth(folder), {}))
+        whole = ExportTraceServiceRequest()
+        for request in read_requests(folder):
+            whole.MergeFromString(request.body)
+        assert process.post_spans(whole.SerializeToString()) == 200
+        yield process
+
+
+def test_plugins_do_on_a_dashboard_what_a_person_expects(server: ServerProcess, shared_data: Path) -> None:
+    """Time, slider, variables, hover, links, comparison, focus, search, errors, both themes."""
+    missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
+    if missing:
+        pytest.skip(f"the plugins are not built ({', '.join(missing)}): npm ci && npm run build in grafana-plugin/plugins")
+    if not shutil.which("chromium"):
+        pytest.skip("no chromium: apt-get install chromium")
+    truth = read_truth(shared_data / "live_capture")
+    env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": str(truth["load"]["from_ns"] // 10**6)}
+    command = ["npm", "run", "--silent", "test:browser"]
+    run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
