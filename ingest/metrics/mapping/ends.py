@@ -31,7 +31,7 @@ _SCRAPED_NAMESPACES = tuple(
 
 
 class End(NamedTuple):
-    """One end: the owner of `address`, or whoever provides `provider`; if there is none, `service`."""
+    """One end: the owner of `address`, else whoever provides `provider`; if there is none, `service`."""
 
     service: str
     kind: str
@@ -82,11 +82,12 @@ class EndRule:
         kind = self.entry.kind
         if name := first_known(self.names, labels, nothing):
             return End(service_id(name, first_known(self.namespaces, labels, nothing)), kind)
-        if self.entry.provider and (provided := labels.get(self.entry.provider, "")):
-            return End(service_id(provided), kind, provider=provided)
+        provided = labels.get(self.entry.provider, "") if self.entry.provider else ""
         if address := first_known(self.addresses, labels, nothing):
             host, port = split_address(address)
-            return End(service_id(host), "external" if kind == "service" else kind, host, port)
+            return End(service_id(host), "external" if kind == "service" else kind, host, port, provided)
+        if provided:
+            return End(service_id(provided), kind, provider=provided)
         return scraped_end(labels, nothing, kind) if self.entry.scraped else None
 
 

@@ -127,6 +127,49 @@ def test_grpc_interface_that_nobody_provides_has_its_own_name_or_its_alias() -> 
             ("n/a", "m/b", "tcp", 1, 0, 0, 0, 7),
         ),
         (
+            'istio_requests_total{reporter="waypoint",source_workload="a",source_workload_namespace="n",'
+            'destination_canonical_service="b",destination_workload="b-v1",destination_workload_namespace="m",'
+            'request_protocol="http",response_code="503"}',
+            ("n/a", "m/b", "http", 2, 7, 7, 0, 0),
+        ),
+        (
+            'istio_requests_total{reporter="source",source_workload="a",source_workload_namespace="n",'
+            'destination_workload="unknown",destination_service="gate.edge.svc.cluster.local",'
+            'destination_service_name="gate.edge.svc.cluster.local",request_protocol="http",response_code="0"}',
+            ("n/a", "edge/gate", "http", 1, 7, 0, 0, 0),
+        ),
+        (
+            'istio_requests_total{reporter="source",source_workload="a",source_workload_namespace="n",'
+            'destination_service="10.9.8.7",destination_service_name="PassthroughCluster",response_code="200"}',
+            ("n/a", "PassthroughCluster", "tcp", 1, 7, 0, 0, 0),
+        ),
+        (
+            'istio_requests_total{reporter="destination",source_workload="unknown",source_workload_namespace="unknown",'
+            'destination_workload="b",destination_workload_namespace="m",request_protocol="http",response_code="200"}',
+            ("unknown", "m/b", "http", 2, 7, 0, 0, 0),
+        ),
+        (
+            'http_client_request_duration_count{server_address="cart.shop",http_response_status_code="500"}',
+            ("shop/front", "shop/cart", "http", 1, 7, 7, 0, 0),
+        ),
+        (
+            'rpc_client_duration_count{rpc_system="grpc",rpc_service="x.Pay",server_address="pay.example",server_port="80"}',
+            ("shop/front", "pay.example", "grpc", 1, 7, 0, 0, 0),
+        ),
+        (
+            'grpc_client_call_duration_seconds_count{grpc_method="x.Pay/Do",grpc_target="dns:///cart.shop:80",'
+            'grpc_status="UNAVAILABLE"}',
+            ("shop/front", "shop/cart", "grpc", 1, 7, 7, 0, 0),
+        ),
+        (
+            'grpc_client_processing_duration_seconds_count{service="x.Pay",method="Do",statusCode="OK"}',
+            ("shop/front", "x.Pay", "grpc", 1, 7, 0, 0, 0),
+        ),
+        (
+            'grpc_client_completed_total{grpc_service="x.Pay",grpc_method="Do",code="NOT_FOUND"}',
+            ("shop/front", "x.Pay", "grpc", 1, 7, 7, 0, 0),
+        ),
+        (
             'istio_requests_total{reporter="source",source_workload="a",destination_service_name="www.example.com",'
             'destination_service_namespace="n",response_code="200",request_protocol="http"}',
             ("a", "www.example.com", "http", 1, 7, 0, 0, 0),
@@ -135,6 +178,28 @@ def test_grpc_interface_that_nobody_provides_has_its_own_name_or_its_alias() -> 
 )  # fmt: skip
 def test_labels_that_a_program_emits_give_its_edge(series: str, edge: tuple[object, ...]) -> None:
     assert edges(*counting(series)) == [edge]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ('reporter="destination",source_workload_namespace="n",source_workload="unknown"', "no_source"),
+        ('reporter="source",source_workload="unknown",source_workload_namespace="unknown"', "no_source"),
+        (
+            'reporter="source",source_workload="a",source_workload_namespace="n",'
+            'destination_service="10.9.8.7:80",destination_service_name="10.9.8.7:80"',
+            "no_target",
+        ),
+    ],
+)
+def test_istio_series_of_pods_that_start_or_end_are_left_out_and_counted(labels: str, reason: str) -> None:
+    """As Kiali does: the same calls come again once the proxies know who they are."""
+    target = "" if "destination" in labels.partition(",")[2] else ',destination_workload="b"'
+    pipeline = MetricsPipeline(Config())
+    parser = ExpositionParser(pipeline.table, target_labels=SELF)
+    for series in ("istio_requests_total", "istio_tcp_sent_bytes_total"):
+        pipeline.accept(parser.parse(f"{series}{{{labels}{target}}} 1\n".encode(), 1_700_000_000_000))
+    assert pipeline.series() == {reason: 2, "used": 0}
 
 
 def test_network_metrics_that_do_not_say_the_direction_are_not_used() -> None:
