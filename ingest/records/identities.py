@@ -6,7 +6,7 @@ without `to` is a heartbeat: the owner for the configured lifetime, longer if it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -122,6 +122,23 @@ def claims_of(table: pa.Table) -> list[Ownership]:
     texts = (table.column(name).to_pylist() for name in ("address", "service", "port", "kind"))
     beats = (beat == 1 for beat in table.column("heartbeat").to_pylist())
     return [Ownership(*row) for row in zip(*texts, *times, beats, strict=True)]
+
+
+def claims_table(claims: Sequence[Ownership]) -> pa.Table:
+    """Return claims as columns of the table `identities`."""
+    instants = pa.timestamp("ms", tz="UTC")
+    return pa.table(
+        {
+            "address": [claim.address for claim in claims],
+            "port": np.array([claim.port for claim in claims], np.uint16),
+            "service": [claim.service for claim in claims],
+            "kind": [claim.kind for claim in claims],
+            "valid_from": pa.array([claim.valid_from_ms for claim in claims]).cast(instants),
+            "valid_to": pa.array([claim.valid_to_ms for claim in claims]).cast(instants),
+            "heartbeat": np.array([claim.heartbeat for claim in claims], np.uint8),
+            "attributes": pa.array([[] for _ in claims], STRINGS),
+        }
+    )
 
 
 def _addresses(records: Records) -> Text:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from chronotope.ingest.spans.columns import SpanBatch
     from chronotope.ingest.spans.pairer import Outcome
 
-FORMATS = ("otlp", "jaeger", "zipkin", "spans", "openmetrics")
+FLOW_FORMATS = ("flows", "netobserv", "hubble", "vpc")
+FORMATS = ("otlp", "jaeger", "zipkin", "spans", "openmetrics", *FLOW_FORMATS)
 
 
 @click.command("import")
@@ -56,12 +57,13 @@ def import_(
       chronotope import traces/*.json.gz --input jaeger --store chdb:///tmp/topology
       zcat requests.jsonl.gz | chronotope import - --input otlp --store chdb:///tmp/topology
       chronotope import metrics.om.gz --input openmetrics --config chronotope.yaml --store chdb:///tmp/topology
+      chronotope import flows.json.gz --input netobserv --store chdb:///tmp/topology
     """
     log_to_stderr(logging.WARNING)
     config = load_config(config_path) if config_path else Config()
     with Store.open(url) as store:
         migrate(store)
-        load = import_metrics if form == "openmetrics" else _import
+        load = import_metrics if form == "openmetrics" else import_flows if form in FLOW_FORMATS else _import
         result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
         _resolve(store, config)
         _find_events(store, config)
@@ -69,7 +71,7 @@ def import_(
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
-        _print(result, "samples" if form == "openmetrics" else "spans")
+        _print(result, "samples" if form == "openmetrics" else "flows" if form in FLOW_FORMATS else "spans")
 
 
 def _resolve(store: Store, config: Config) -> None:
@@ -120,6 +122,43 @@ def import_metrics(
         "observations": observations,
         "skipped": sum(reasons.values()),
         "reasons": reasons,
+    }
+
+
+def import_flows(
+    store: Store, config: Config, paths: tuple[Path, ...], form: str, horizon_ns: int | None
+) -> dict[str, object]:
+    """Import files of flows; return what was read, written and skipped."""
+    from chronotope.ingest.flows.opening import open_flow_writer
+    from chronotope.ingest.flows.rows import FlowVocabulary
+    from chronotope.ingest.importers.flows import read_flow_batches, write_flow_batch
+    from chronotope.ingest.spanwriter import known_identities
+
+    vocabulary, reasons = FlowVocabulary(), Counter[str]()
+    writer = open_flow_writer(store, config, vocabulary, known_identities(store, config))
+    read = observations = 0
+    with _progress() as progress:
+        for path in paths:
+            task = progress.add_task(str(path.name), total=None)
+
+            def on_progress(done: int, size: int, task: object = task) -> None:
+                progress.update(task, completed=done, total=size or None)  # type: ignore[arg-type]
+
+            for batch in read_flow_batches(path, form, vocabulary, on_progress):
+                read += batch.read
+                reasons.update(batch.skipped)
+                if batch.flows is not None:
+                    _check_horizon(int(batch.flows.rows["bucket"].min()) * 10**9, horizon_ns)
+                outcome = write_flow_batch(writer, batch)
+                observations += outcome.observations
+                reasons.update(outcome.left_out)
+                reasons["duplicate"] += outcome.duplicates
+    reasons = +reasons
+    return {
+        "read": read,
+        "observations": observations,
+        "skipped": reasons.total(),
+        "reasons": dict(sorted(reasons.items())),
     }
 
 
@@ -211,6 +250,13 @@ def _print(result: dict[str, object], what: str) -> None:
 
 
 _WORDS = {
+    "other_end": "that the client's side told already",
+    "same_service": "within one service",
+    "telemetry": "of telemetry",
+    "bad_record": "with a field that cannot be used",
+    "not_a_flow": "that are no flows",
+    "other_protocol": "neither TCP nor UDP",
+    "dropped": "of packets that were dropped",
     "not_used": "of metrics that say nothing of an edge",
     "callers_are_named": "counted by servers too, whose callers are known",
     "gap": "too long after the sample before it",

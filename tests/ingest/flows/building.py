@@ -6,15 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from chronotope.ingest.flows.landing import landed
 from chronotope.ingest.flows.opening import open_flow_writer
 from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.writer import FlowWriter, Sent
-from chronotope.ingest.identity import Ownership
 from chronotope.ingest.records.intake import Records
 from chronotope.ingest.records.ndjson import read_ndjson
 from chronotope.ingest.spanwriter import known_identities
@@ -43,24 +39,6 @@ def sent(vocabulary: FlowVocabulary, *lines: Mapping[str, Any], request: int = 0
     seen = seen_flows(records, lambda text, _: round(float(text) * 1000))
     assert not records.refused, records.errors
     return Sent(landed(seen, records.alive, vocabulary), request)
-
-
-def claim_table(claims: Iterable[Ownership]) -> pa.Table:
-    """Claims as columns of the table `identities`."""
-    rows = list(claims)
-    instants = pa.timestamp("ms", tz="UTC")
-    return pa.table(
-        {
-            "address": [row.address for row in rows],
-            "port": np.array([row.port for row in rows], np.uint16),
-            "service": [row.service for row in rows],
-            "kind": [row.kind for row in rows],
-            "valid_from": pa.array([row.valid_from_ms for row in rows]).cast(instants),
-            "valid_to": pa.array([row.valid_to_ms for row in rows]).cast(instants),
-            "heartbeat": np.array([row.heartbeat for row in rows], np.uint8),
-            "attributes": pa.array([[] for _ in rows], pa.map_(pa.string(), pa.string())),
-        }
-    )
 
 
 def open_writer(store: Store, config: Config | None = None) -> tuple[FlowWriter, FlowVocabulary]:

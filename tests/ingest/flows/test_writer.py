@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.flows.writer import FlowWriter
 from chronotope.ingest.identity import Ownership
+from chronotope.ingest.records.identities import claims_table
 from chronotope.schema.config import Config
 from chronotope.schema.store import Store
-from tests.ingest.flows.building import T0_S, claim_table, edges, empty, flow, open_writer, sent, stored
+from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, sent, stored
 
 T0_MS = T0_S * 1000
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "::ffff:10.0.0.3", "192.0.2.9"]
@@ -47,7 +48,7 @@ arrivals = st.lists(st.one_of(st.lists(flow_records(), min_size=1, max_size=4), 
 
 def take(writer: FlowWriter, vocabulary, arrival, number: int) -> None:
     if isinstance(arrival, Ownership):
-        writer.claim(claim_table([arrival]), f"claim-{number}-{writer._batch}")
+        writer.claim(claims_table([arrival]), f"claim-{number}-{writer._batch}")
     else:
         writer.accept([sent(vocabulary, *arrival, request=number + 1)])
 
@@ -59,7 +60,7 @@ def test_order_repetition_crashes_and_restarts_do_not_change_the_graph(store: St
     empty(store)
     writer, vocabulary = open_writer(store)
     for arrival in (one for one in arrivals if isinstance(one, Ownership)):
-        writer.claim(claim_table([arrival]), f"known-{id(arrival)}-{writer._batch}")
+        writer.claim(claims_table([arrival]), f"known-{id(arrival)}-{writer._batch}")
     lines = [line for one in arrivals if not isinstance(one, Ownership) for line in one]
     if lines:
         writer.accept([sent(vocabulary, *lines)])
