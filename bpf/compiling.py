@@ -2,25 +2,36 @@
 
 Invariant: only the package `bcc` is taken from the system's Python, nothing else of it becomes importable; no header of
 any kernel is needed or used (`headers/` holds what bcc's own headers ask for).
+
+The compiler runs in a process of its own, which is this module's `main`: it needs twice the memory of all else in an
+agent, and what it has to say of a source comes as an error and not on somebody's terminal. The maps that it made come
+over a socket.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
+
 from chronotope.schema.errors import ChronotopeError
 
 PACKAGE = "python3-bpfcc"
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3/site-packages")
-_HEADERS = "BCC_KERNEL_SOURCE"  # where bcc looks for a kernel's headers
+_HEADERS = "BCC_KERNEL_SOURCE"  # the environment variable by which bcc is told where a kernel's headers are
+_INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("value", "<i4")])
+_LOAD_WORD, _MAP = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_FD as the source register
+_TIMEOUT_S = 120
 
 
 class CannotCompile(ChronotopeError):
@@ -28,39 +39,79 @@ class CannotCompile(ChronotopeError):
 
 
 class Compiled(NamedTuple):
-    """What the compiler made. The file descriptors are the caller's; the maps live as long as one is open."""
+    """What the compiler made. The file descriptors are the caller's; a map lives as long as it or a program does."""
 
     maps: Mapping[str, int]
-    programs: Mapping[str, bytes]  # name → instructions, which name the maps by descriptors of the module
+    programs: Mapping[str, bytes]  # name → instructions
 
 
-@contextmanager
-def compiled_flows(flags: list[str], programs: Sequence[str], maps: Sequence[str]) -> Iterator[Compiled]:
-    """Compile flows.c and make its maps. The instructions can be loaded within the context.
+def compile_flows(flags: Sequence[str], programs: Sequence[str], maps: Sequence[str]) -> Compiled:
+    """Compile flows.c and make its maps.
+
+    Args:
+        flags: for the compiler.
+        programs: names of functions; one more in the source is of no harm.
+        maps: names of all maps that they use.
 
     Raises:
         CannotCompile: see there.
     """
-    bcc = _load_bcc()
-    with as_file(files("chronotope.bpf")) as room, _environment(_HEADERS, str(room / "headers")):
-        include = ["-Iinclude", "-Iinclude/uapi", f"-I{room}", f"-DPAGE_SIZE={os.sysconf('SC_PAGE_SIZE')}"]
-        try:
-            module = bcc.BPF(text=(room / "flows.c").read_bytes(), cflags=[*include, *flags])
-        except Exception as error:  # bcc raises bare ones; the compiler's words are on standard error
-            raise CannotCompile(f"the kernel programs do not compile with bcc {bcc.__version__}: {error}") from error
-    library = bcc.libbcc.lib
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, as_file(files("chronotope.bpf")) as room:
+        request = {"room": str(room), "flags": flags, "programs": programs, "maps": maps, "socket": theirs.fileno()}
+        with theirs:
+            run = subprocess.run(
+                [sys.executable, "-m", "chronotope.bpf.compiling"],
+                input=json.dumps(request).encode(),
+                env={**os.environ, _HEADERS: str(room / "headers")},
+                pass_fds=[theirs.fileno()],
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        if run.returncode:
+            raise CannotCompile(_reason(run.stderr.decode(errors="replace")))
+        answer = json.loads(run.stdout.splitlines()[-1])
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, len(maps))
+    places = dict(zip(answer["maps"], descriptors, strict=True))
+    return Compiled(
+        dict(zip(maps, descriptors, strict=True)),
+        {name: relocate(bytes.fromhex(code), places) for name, code in answer["programs"].items()},
+    )
+
+
+def relocate(instructions: bytes, places: Mapping[int, int]) -> bytes:
+    """Return instructions that load maps by our file descriptors instead of the compiler's."""
+    code = np.frombuffer(instructions, _INSTRUCTION).copy()
+    for row in np.flatnonzero((code["code"] == _LOAD_WORD) & (code["registers"] >> 4 == _MAP)).tolist():
+        code["value"][row] = places[int(code["value"][row])]
+    return code.tobytes()
+
+
+def _reason(said: str) -> str:
+    """What the compiler's process said, in one line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    found = next((line for line in lines if "error:" in line), lines[-1] if lines else "the compiler died")
+    return found.removeprefix("refused: ")
+
+
+def main() -> None:
+    """Compile what standard input asks for, send the maps over the socket that it names, and print the programs."""
+    request = json.load(sys.stdin)
     try:
-        yield Compiled(
-            {name: os.dup(library.bpf_table_fd(module.module, name.encode())) for name in maps},
-            {name: module.dump_func(name.encode()) for name in programs},
-        )
-    finally:
-        module.cleanup()  # the compiler's memory is much larger than all else that an agent needs
+        bcc = _load_bcc()
+    except CannotCompile as error:
+        sys.exit(f"refused: {error}")
+    include = ["-Iinclude", "-Iinclude/uapi", f"-I{request['room']}", f"-DPAGE_SIZE={os.sysconf('SC_PAGE_SIZE')}"]
+    module = bcc.BPF(text=Path(request["room"], "flows.c").read_bytes(), cflags=[*include, *request["flags"]])
+    maps = [bcc.libbcc.lib.bpf_table_fd(module.module, name.encode()) for name in request["maps"]]
+    programs = {name: module.dump_func(name.encode()).hex() for name in request["programs"]}
+    with socket.socket(fileno=request["socket"]) as theirs:
+        socket.send_fds(theirs, [b"m"], maps)
+    print(json.dumps({"maps": maps, "programs": programs}))
 
 
 def _load_bcc() -> ModuleType:
-    if "bcc" in sys.modules:
-        return sys.modules["bcc"]
     for place in _PLACES:
         path = Path(place) / "bcc" / "__init__.py"
         if path.is_file():
@@ -77,20 +128,9 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (ImportError, OSError, SyntaxError) as error:
-        del sys.modules["bcc"]
         raise CannotCompile(f"the package bcc cannot be loaded: {error}; install {PACKAGE} again") from error
     return module
 
 
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """bcc's library reads the place of headers from the environment only."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+if __name__ == "__main__":
+    main()

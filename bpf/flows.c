@@ -18,6 +18,7 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define ETH_P_IP 0x0800
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define TCP_ESTABLISHED 1
@@ -502,31 +503,33 @@ static __always_inline void datagram(void *sk, struct datagram_key *key, u64 byt
 		count(COUNT_LOST_DATAGRAMS);
 }
 
-/* The ends of a packet that begins with its IP header; return the bytes that its UDP header is followed by, or 0. */
-static __always_inline u32 read_packet(struct __sk_buff *skb, struct datagram_key *key, bool out)
+/* The bytes of the IP header that a packet begins with, when a UDP header follows; else 0. */
+static __always_inline u32 header_bytes(struct __sk_buff *skb)
 {
 	u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	u64 *source = out ? key->local_address : key->remote_address;
-	u64 *target = out ? key->remote_address : key->local_address;
-	u32 ipv4[2] = {}, header;
-	u16 ports[2] = {};
 
 	if (data + MINIMAL_HEADER_BYTES > end)
 		return 0;
-	if (data[0] >> 4 == 4) {
-		if (data[9] != IPPROTO_UDP)
-			return 0;
-		header = (data[0] & 15) * 4;
+	if (data[0] >> 4 == 4)
+		return data[9] == IPPROTO_UDP ? (data[0] & 15) * 4 : 0;
+	return data[6] == IPPROTO_UDP ? IPV6_HEADER_BYTES : 0;
+}
+
+/* The ends of a packet; return the bytes from its UDP header on, or 0. */
+static __always_inline u32 read_packet(struct __sk_buff *skb, u32 header, struct datagram_key *key, bool out)
+{
+	u64 *source = out ? key->local_address : key->remote_address;
+	u64 *target = out ? key->remote_address : key->local_address;
+	u32 ipv4[2] = {};
+	u16 ports[2] = {};
+
+	if (header != IPV6_HEADER_BYTES || skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (bpf_skb_load_bytes(skb, 12, ipv4, sizeof(ipv4)))
 			return 0;
 		mapped(source, ipv4[0]);
 		mapped(target, ipv4[1]);
-	} else {
-		if (data[6] != IPPROTO_UDP)
-			return 0;
-		header = IPV6_HEADER_BYTES;
-		if (bpf_skb_load_bytes(skb, 8, source, 16) || bpf_skb_load_bytes(skb, 24, target, 16))
-			return 0;
+	} else if (bpf_skb_load_bytes(skb, 8, source, 16) || bpf_skb_load_bytes(skb, 24, target, 16)) {
+		return 0;
 	}
 	if (bpf_skb_load_bytes(skb, header, ports, sizeof(ports)))
 		return 0;
@@ -537,14 +540,17 @@ static __always_inline u32 read_packet(struct __sk_buff *skb, struct datagram_ke
 
 static __always_inline int on_packet(struct __sk_buff *skb, bool out)
 {
+	u32 header = header_bytes(skb), bytes;
 	struct datagram_key key = {};
-	void *pointer = skb->sk, *sk;
-	u32 bytes;
+	void *pointer, *sk;
 
+	if (!header)
+		return 1;
+	pointer = skb->sk;
 	if (!pointer)
 		return 1;
 	sk = (void *)read_word(&pointer); /* as a number: more is read of it than the verifier lets packets see */
-	bytes = read_packet(skb, &key, out);
+	bytes = read_packet(skb, header, &key, out);
 	if (bytes >= UDP_HEADER_BYTES)
 		datagram(sk, &key, bytes - UDP_HEADER_BYTES, out);
 	return 1; /* pass it on */

@@ -16,7 +16,7 @@ import numpy as np
 
 from chronotope.bpf import kernel
 from chronotope.bpf.btf import Btf
-from chronotope.bpf.compiling import compiled_flows
+from chronotope.bpf.compiling import compile_flows
 from chronotope.bpf.namespaces import in_namespace
 from chronotope.bpf.offsets import offset_flags
 from chronotope.bpf.records import COUNTERS, DATAGRAM_KEY, FLOW, LISTENER, PAIR_KEY, PROCESS
@@ -28,7 +28,7 @@ _TRACEPOINTS = {
     "on_exec": "sched_process_exec",
 }
 _PACKETS = {"on_send": kernel.SENDS, "on_arrival": kernel.ARRIVALS}
-_MAPS = ("pairs", "datagrams", "closed", "seen", "counters", "phase")
+_MAPS = ("connections", "listeners", "processes", "pairs", "datagrams", "closed", "seen", "counters", "phase")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,14 @@ class FlowProgram:
         btf = Btf.of_kernel()
         flags = [*offset_flags(btf), *self._limits.flags(), f"-DOWN_PID={own_pid}"]
         names = [*_TRACEPOINTS, "on_socket", *(_PACKETS if cgroup else ())]
-        with compiled_flows(flags, names, _MAPS) as compiled:
-            self._maps: Mapping[str, int] = compiled.maps
-            try:
-                self._iterator = self._load(btf, compiled.programs)
-                self._attach_packets(compiled.programs, cgroup)
-            except BaseException:
-                self._close_descriptors()
-                raise
+        compiled = compile_flows(flags, names, _MAPS)
+        self._maps: Mapping[str, int] = compiled.maps
+        try:
+            self._iterator = self._load(btf, compiled.programs)
+            self._attach_packets(compiled.programs, cgroup)
+        except BaseException:
+            self._close_descriptors()
+            raise
         self._closed = Ring(self._maps["closed"], self._limits.closed_bytes, FLOW)
         self.processes = Ring(self._maps["seen"], self._limits.seen_bytes, PROCESS)
 

@@ -1,0 +1,221 @@
+"""What the flow collector costs the traffic it watches: nginx under wrk on loopback, with and without the agent.
+
+Runs with and without alternate, so that a machine that grows slower or faster does so for both. The agent sends to a
+server that takes everything and does nothing, as a server elsewhere would. Needs root, nginx and wrk.
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from benchmarks.program_times import program_times
+from tests.bpf.conftest import why_not
+from tests.e2e.process import ChronotopeProcess
+
+BPF_STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Load(NamedTuple):
+    """One run of wrk."""
+
+    per_second: float
+    requests: int
+    p99_ms: float
+
+
+class Taking(http.server.BaseHTTPRequestHandler):
+    """Takes every batch."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        answer = b'{"accepted": 1, "rejected": 0}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if reason := why_not():
+        pytest.skip(reason)
+    if not (shutil.which("nginx") and shutil.which("wrk")):
+        pytest.skip("nginx and wrk are not installed")
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
+        "events {worker_connections 4096;}\n"
+        f"http {{access_log off; keepalive_requests 100000000; server {{listen 127.0.0.1:{port} backlog=4096;\n"
+        'location / {return 200 "ok\\n";}}}\n'
+    )
+    process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)])
+    wait_for(port)
+    yield f"http://127.0.0.1:{port}/"
+    process.send_signal(signal.SIGTERM)
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def taking() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("connections", ["new", "kept"])
+@pytest.mark.sizes("size", [(2, 3)], [(12, 10)])
+def test_agent_beside_a_loaded_server(
+    benchmark: Any, nginx: str, taking: str, connections: str, size: tuple[int, int]
+) -> None:
+    """`size`: pairs of runs, and seconds of each."""
+    pairs, seconds = size
+    header = ("-H", "Connection: close") if connections == "new" else ()
+
+    def load() -> Load:
+        return run_wrk(nginx, seconds, header)
+
+    load()
+    without, beside, used, peak_kb = [], [], [], 0
+    for _ in range(pairs):
+        without.append(load())
+        with Agent(taking) as agent:
+            beside.append(load())
+            used.append(agent.cpu_s() / seconds)
+            peak_kb = max(peak_kb, agent.peak_kb())
+            told = agent.settled()
+        lost = {name: value for name, value in told.items() if "_lost_" in name and value}
+        assert not lost
+        if connections == "new":
+            opened = told['chronotope_agent_events_total{event="opened"}']
+            assert opened >= 2 * beside[-1].requests, "each connection is seen from both ends"
+    with Agent(taking) as agent, accounts():
+        benchmark.pedantic(load, rounds=1)
+        programs = agent.programs()
+    benchmark.extra_info.update(
+        {
+            "per_second_without": round(statistics.median(run.per_second for run in without)),
+            "per_second_with": round(statistics.median(run.per_second for run in beside)),
+            "throughput_lost_percent": compared(without, beside, "per_second", -1),
+            "p99_ms_without": round(statistics.median(run.p99_ms for run in without), 3),
+            "p99_ms_with": round(statistics.median(run.p99_ms for run in beside), 3),
+            "p99_grown_percent": compared(without, beside, "p99_ms", 1),
+            "agent_cpu_percent": round(100 * statistics.median(used), 2),
+            "agent_peak_mb": round(peak_kb / 1024),
+            "programs_ns_a_run": programs,
+        }
+    )
+
+
+@contextmanager
+def accounts() -> Iterator[None]:
+    """Let the kernel account for its programs: that costs time itself."""
+    BPF_STATS.write_text("1")
+    try:
+        yield
+    finally:
+        BPF_STATS.write_text("0")
+
+
+def compared(without: list[Load], beside: list[Load], name: str, sign: int) -> float:
+    """The median over pairs of how much more (or, with sign -1, less) it is with the agent, in percent."""
+    changes = [getattr(b, name) / getattr(a, name) - 1 for a, b in zip(without, beside, strict=True)]
+    return round(100 * sign * statistics.median(changes), 2)
+
+
+class Agent:
+    """`chronotope agent flows`, with the kernel's own accounts of its programs."""
+
+    def __init__(self, server: str) -> None:
+        self._metrics = free_port()
+        listen = f"127.0.0.1:{self._metrics}"
+        self._process = ChronotopeProcess("agent", "flows", "--server", server, "--metrics-listen", listen)
+
+    def __enter__(self) -> Agent:
+        self._process.wait_for("(watching) flows")
+        self._cpu_s = self._consumed_s()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stop(signal.SIGTERM) == 0
+        self._process.__exit__()
+
+    def cpu_s(self) -> float:
+        """CPU time since it began to watch."""
+        return self._consumed_s() - self._cpu_s
+
+    def peak_kb(self) -> int:
+        """The most memory it ever had."""
+        return int(self._status("VmHWM"))
+
+    def settled(self) -> dict[str, float]:
+        """Its metrics, once everything of the run was read."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=10).read().decode()
+        pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def programs(self) -> dict[str, float]:
+        """Nanoseconds that a run of each program took, by the kernel's account."""
+        ours = (account for account in program_times() if account[0].startswith("on_"))
+        return {name: round(spent_ns / runs) for name, spent_ns, runs in ours if runs}
+
+    def _consumed_s(self) -> float:
+        fields = Path(f"/proc/{self._process.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def _status(self, name: str) -> str:
+        text = Path(f"/proc/{self._process.process.pid}/status").read_text()
+        return re.search(rf"{name}:\s+(\d+)", text)[1]
+
+
+def run_wrk(url: str, seconds: int, header: tuple[str, ...]) -> Load:
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *header, url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    tail = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    requests = int(re.search(r"(\d+) requests in", said)[1])
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    assert errors is None, said
+    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]), requests, float(tail[1]) * UNITS[tail[2]])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("nginx did not start")
