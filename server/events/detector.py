@@ -103,6 +103,17 @@ class Detector:
                 found[number] = Found(NEW, number, bucket, bucket + 1, (name,))
         return list(found.values())
 
+    def first_seen(self, numbers: np.ndarray) -> int | None:
+        """Return the first bucket in which one of some edges was seen; None when none was."""
+        edges = np.flatnonzero(np.isin(self.numbers, numbers))
+        firsts = [
+            int(state.strands["first"][strand].min())
+            for state in self.layers.values()
+            if len(strand := state.strand_of[edges[edges < len(state.strand_of)]])
+            and len(strand := strand[strand >= 0])
+        ]
+        return min(firsts, default=None)
+
     def _unusual(self, evidence: Evidence) -> np.ndarray:
         """Return bool[N]: rows of edges that are not known to live."""
         living = np.sort(self.numbers[~self.gone])

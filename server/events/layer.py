@@ -111,10 +111,11 @@ class LayerState:
         return found
 
     def advance(self, bucket: np.ndarray, edge: np.ndarray, count: np.ndarray, width: int, rules: Rules) -> np.ndarray:
-        """Take N rows of evidence in order of `bucket`, all later than any before; return what turned, TURN[T].
+        """Take N rows of evidence in order of bucket and edge, all later than before; return what turned, TURN[T].
 
         Args:
-            bucket: int64[N], Unix time / 10 s; of rows that cover several buckets the first.
+            bucket: int64[N], Unix time / 10 s; of rows that cover several buckets the first. Rows of one edge and
+                bucket add up.
             edge: int32[N] indices of edges known to `strands_for`.
             count: float64[N], positive.
             width: buckets that a row covers.
@@ -122,6 +123,8 @@ class LayerState:
         if not len(bucket):
             return np.zeros(0, TURN)
         strand = self.strand_of[edge]
+        once = np.flatnonzero(np.concatenate([[True], (bucket[1:] != bucket[:-1]) | (strand[1:] != strand[:-1])]))
+        bucket, strand, count = bucket[once], strand[once], np.add.reduceat(count, once)
         begins = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
         bounds = np.append(begins, len(bucket))
         turns = np.zeros(2 * len(bucket) + len(self.strands), TURN)

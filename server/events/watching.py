@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from msgspec.structs import replace
 
 from chronotope.schema.config_events import EventsSection
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
-from chronotope.server.events.detector import Detector, Found
+from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import Event, EventEdge, event_id
 from chronotope.server.events.evidence import (
     WIDTHS,
@@ -30,11 +31,13 @@ from chronotope.server.events.layer import Rules
 from chronotope.server.events.saving import Saved, load, save
 from chronotope.server.events.snapshots import Snapshots
 from chronotope.server.events.table import known_ids, read_evident, write_events
+from chronotope.server.graph.joining import read_joined_numbers
 
 _BUCKET_MS = BUCKET_S * 1000
 _AHEAD = 6  # buckets that a sender's clock may be ahead
 _OVERLAP_MS = 60_000  # an insert becomes visible some time after its instant
 _REACH = 6 * 360  # how far back copies of the detector go
+_JOIN_EVERY_MS = 10_000
 _SAVE_EVERY, _SAVE_AGE = 60, 60  # buckets
 _ROWS, _PIECE = 2_000_000, 6  # about what is read at a time; buckets, at the least
 _FINE_ROWS = 100_000_000  # a history of more is read coarsely where it is old
@@ -79,6 +82,8 @@ class Watcher:
         self._arrived_ms = 0
         self._latest = 0
         self._saved_at = 0
+        self._joined_at: int | None = None
+        self._join = np.zeros(0, np.uint64), np.zeros(0, np.uint64)  # numbers of flows, and of their edges
         self._told = 0  # the position up to which events are written
         self.detector: Detector | None = None
 
@@ -111,7 +116,7 @@ class Watcher:
         self._latest = max(self._latest, changed[-1])
         grace = 0 if complete else self._grace
         end = max(min(self._latest + 1, now) - grace, 0)
-        outcome = self._take(changed[0], end)
+        outcome = self._take(changed[0], end, complete)
         self._remember(arrived)
         if self.detector is not None and self.detector.position - self._saved_at >= _SAVE_EVERY:
             self.save()
@@ -144,9 +149,30 @@ class Watcher:
         recent = self._arrived_ms - 2 * _OVERLAP_MS
         self._seen = {bucket: at for bucket, at in self._seen.items() if at >= recent}
 
-    def _take(self, first: int, end: int) -> Outcome:
+    def _joined(self, always: bool) -> int:
+        """See which flows belong to which edges; return the first bucket that was taken before this was known."""
+        now = self._clock()
+        if always or self._joined_at is None or not 0 < now - self._joined_at < _JOIN_EVERY_MS:
+            self._joined_at = now
+            flows, edges = (part.to_numpy().astype(np.uint64) for part in read_joined_numbers(self._store, ()))
+            order = np.argsort(flows)
+            self._join = flows[order], edges[order]
+        first = self.detector.first_seen(self._join[0]) if self.detector is not None else None
+        return self._latest + 1 if first is None else first
+
+    def _read(self, start: int, end: int, level: str = "10s") -> Evidence:
+        """Evidence, each flow as that of the edge that it belongs to."""
+        evidence = read_evidence(self._store, start, end, level)
+        flows, edges = self._join
+        if not len(flows) or not len(evidence.edge):
+            return evidence
+        at = np.minimum(np.searchsorted(flows, evidence.edge), len(flows) - 1)
+        return evidence._replace(edge=np.where(flows[at] == evidence.edge, edges[at], evidence.edge))
+
+    def _take(self, first: int, end: int, complete: bool) -> Outcome:
         """Take the evidence up to `end`, from `first` on again where that has been passed."""
         reached = self.detector.position if self.detector is not None else 0
+        first = min(first, self._joined(complete))
         first = min(first, self._told)  # less than reached when the store failed before it took the events
         detector = self.detector if first >= reached else self._snapshots.before(first)
         found: list[Found] = []
@@ -154,7 +180,7 @@ class Watcher:
             detector, found = self._begin(end)
         self.detector, base = detector, detector.position
         found += self._advance(detector, max(end, reached))
-        still_open = read_evidence(self._store, detector.position, self._latest + 1)
+        still_open = self._read(detector.position, self._latest + 1)
         found += detector.peek(still_open)
         outcome = self._settle(found, base)
         self._told = detector.position
@@ -181,7 +207,7 @@ class Watcher:
             # Ever smaller pieces towards the end: late evidence then finds a copy of the detector that is near.
             size = max(min(size, (end - detector.position) // 2), _PIECE) // width * width or width
             until = min(detector.position + size, end)
-            evidence = read_evidence(self._store, detector.position, until, level)
+            evidence = self._read(detector.position, until, level)
             found += detector.advance(evidence, until, width)
             self._snapshots.keep(detector)
             size = size * 2 if len(evidence.bucket) < _ROWS // 2 else max(size // 2, _PIECE)
