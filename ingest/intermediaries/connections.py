@@ -28,7 +28,7 @@ from chronotope.schema.store import Store
 assert FLOW_MEASURES == MEASURES
 
 MOST_RECORDS = 500_000
-_STEPS_MS = (200, 1_000, 5_000)  # of finer series, the shortest first
+_STEPS_MS = (200, 1_000, 2_000, 5_000)  # of finer series, the shortest first
 _MOST_STEPS = 3_000
 _WHOLE = 0.9  # of a service's bytes must be in records that are no longer than a step, for its series to be whole there
 _AROUND = """

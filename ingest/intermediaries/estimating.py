@@ -205,11 +205,26 @@ def _regressed(x: np.ndarray, y: np.ndarray, allowed: np.ndarray) -> tuple[np.nd
         left = max(float(((response - weighted @ found) ** 2).sum()) / free, 1e-8)
         inner = np.linalg.pinv(weighted[:, used].T @ weighted[:, used])
         error = np.sqrt(np.maximum(np.diag(inner), 1e-15) * left)
-        each = norm.isf(np.clip(t.sf(found[used] / error, free), 1e-30, 0.5))
+        alone = _told_apart(weighted, used)
+        each = norm.isf(np.clip(t.sf(found[used] / error * alone, free), 1e-30, 0.5))
         callers_used = used < len(chosen)
         z[chosen[used[callers_used]], at] = np.clip(each[callers_used], *_CLIP)
         carried[chosen, at] = found[:-1] * mean * buckets
     return z, carried
+
+
+def _told_apart(series: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return by how much each column in use differs from those that are not, 0…1.
+
+    Of two columns that are alike the fit takes one, whichever: it must not seem the surer for that.
+    """
+    others = np.setdiff1d(np.arange(series.shape[1] - 1), used)
+    if not len(others):
+        return np.ones(len(used))
+    centred = series - series.mean(axis=0)
+    norms = np.maximum(np.sqrt((centred**2).sum(axis=0)), 1e-12)
+    r = (centred[:, used].T @ centred[:, others]) / norms[used][:, None] / norms[others][None]
+    return np.asarray(np.sqrt(np.clip(1 - (np.clip(r, 0, 1) ** 2).max(axis=1), 0, 1)))
 
 
 def _correlated(x: np.ndarray, y: np.ndarray) -> np.ndarray:

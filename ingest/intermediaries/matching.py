@@ -1,8 +1,9 @@
 """Connections that live long and carry the same bytes at the same time: one in, one out. Pure.
 
 A proxy that keeps a connection to a target for each of a caller's lets both carry the same calls. Over several steps
-their bytes go up and down together; that two others do so by chance is improbable, and how improbable is known: correlation of sent and of received bytes, plain and as logarithms, so that neither one spike nor one silence
-decides, tested against all connections it could have been.
+their bytes go up and down together. That two others do so by chance is improbable, and how improbable is known:
+correlation of sent and of received bytes, plain and as logarithms, so that neither one spike nor one silence decides,
+tested against all connections it could have been.
 
 Invariant: a connection out is matched with one connection in at most.
 """

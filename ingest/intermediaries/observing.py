@@ -67,13 +67,17 @@ def observations_of(added: Written, start_s: int, kinds: Mapping[str, str]) -> p
     said = dict(zip(("source", "target", "protocol", "via"), parts[:4], strict=True))
     said |= {f"{end}_kind": tuple(kinds.get(name, "unknown") for name in said[end]) for end in ("source", "target")}
     texts = {name: pa.array(values, pa.string()).take(pa.array(row)) for name, values in said.items()}
+    views = np.array(parts[4], np.uint8)[row]
+    time_s = start_s + bucket * BUCKET_S
     return observation_table(
         {
-            "time": start_s + bucket * BUCKET_S,
-            "last_at": (start_s + bucket * BUCKET_S + BUCKET_S) * 1000 - 1,
+            "time": time_s,
+            # A hop was seen within its bucket, whenever that was: this must not move when it was seen first or last.
+            "first_at": time_s * 1000 + np.where(views == RESOLVED_ONLY, 0, BUCKET_S * 1000 - 1),
+            "last_at": time_s * 1000,
             "layer": "network",
             **texts,
-            "view": np.array(parts[4], np.uint8)[row],
+            "view": views,
             "reporter": REPORTER_RESOLUTION,
             **{name: values[row, number, bucket] for number, name in enumerate(MEASURES)},
         }

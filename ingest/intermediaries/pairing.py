@@ -20,6 +20,7 @@ _FORWARDED = 0.3  # of the bytes that come in, at least so much must go out to a
 _CHECKS_FEWEST = 6  # buckets with connections, from which their regularity says something
 _CHECKS_DISPERSION = 0.2  # variance over mean of counts; independent calls have 1 or more
 _EXPLAINED = 0.9  # of a caller's bytes over matched connections: it has no other targets
+_SUREST = 0.999  # of an estimate
 _MATCHED = 0.99  # confidence of a pair with matched connections
 _USED = (CONNECTIONS, BYTES_SENT, BYTES_RECEIVED)
 
@@ -85,7 +86,7 @@ def pair(
         confidence = np.where(settled[:, None], confidence, _estimated(volumes, allowed, records))
     possible = allowed & (confidence >= POSSIBLE_FROM)
     shares = shares_of(*volumes, possible)
-    return Pairs(shares, confidence, possible & ~certain)
+    return Pairs(shares, np.where(certain, 1.0, np.minimum(confidence, _SUREST)), possible & ~certain)
 
 
 def _estimated(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray, records: Records | None) -> np.ndarray:
@@ -142,6 +143,6 @@ def _regular(volumes: np.ndarray) -> np.ndarray:
         within = slice(active[0] + 1, active[-1])  # the first and the last bucket are not whole
         own = counts[at, within]
         each = sizes[at, within] / np.maximum(own, 1)
-        even = own.min(initial=0) > 0 and own.var() <= _CHECKS_DISPERSION * own.mean()
-        found[at] = bool(even and len(own) and each.std() <= 0.02 * each.mean())
+        even = own.min() > 0 and own.var() <= _CHECKS_DISPERSION * own.mean()
+        found[at] = bool(even and each.std() <= 0.02 * each.mean())
     return found

@@ -88,6 +88,8 @@ def _calls(rng: np.random.Generator, pairs: np.ndarray, count: int, step_s: floa
     if rng.random() < 0.3:
         on = _wandering(rng, callers, count, rng.uniform(0.3, 0.95)) > rng.uniform(-1, 0.5)
         load = load * on[:, None]
+    if rng.random() < 0.15:  # two of them do the same at the same time
+        load[-1] = load[0]
     if rng.random() < 0.2:
         load[rng.integers(callers), :, : rng.integers(1, count)] = 0  # one comes later
     if rng.random() < 0.4:  # the machine stalls: everything waits, and then comes at once
