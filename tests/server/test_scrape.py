@@ -130,6 +130,17 @@ def test_endpoint_is_scraped_round_after_round(endpoint: str, tmp_path: Path) ->
     assert evidence["calls"] == 20
 
 
+def test_second_process_goes_on_where_the_first_one_was(endpoint: str, tmp_path: Path) -> None:
+    """Also what was counted between the two is there, once."""
+    store = f"chdb://{tmp_path}/store"
+    scrapes = Endpoint.scrapes
+    for _ in range(2):
+        done = chronotope("scrape", "--target", endpoint, "--store", store, "--rounds", "1")
+        assert done.returncode == 0, done.stderr
+    graph = run("graph", "--store", store, "--window", "10m", "--at", "now+1m")
+    assert [edge["evidence"]["ipc"]["calls"] for edge in graph["edges"]] == [10 * (Endpoint.scrapes - scrapes - 1)]
+
+
 def test_server_scrapes_what_its_configuration_names(endpoint: str, tmp_path: Path) -> None:
     config = tmp_path / "chronotope.yaml"
     config.write_text(
