@@ -1,10 +1,11 @@
 // Build the page into server/page, where the Python package serves it from; `--check` only compares.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-const root = join(import.meta.dirname, '..');
+const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(root, '..', 'server', 'page');
 const MOST_BYTES = 150_000; // all files together, gzipped
 

@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const root = join(import.meta.dirname, '..');
+const root = fileURLToPath(new URL('..', import.meta.url));
 const tests = ['core', 'page'].flatMap((room) =>
   readdirSync(join(root, room), { recursive: true })
     .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules'))

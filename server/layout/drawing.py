@@ -87,14 +87,25 @@ def _heights_with_ways(rank: np.ndarray, source: np.ndarray, target: np.ndarray)
 
 
 def _packed(boxes: np.ndarray) -> np.ndarray:
-    """Return the corner of each box, float64[C, 2]: on shelves, the highest first, about as wide as the aspect asks."""
+    """Return the corner of each box, float64[C, 2]: the highest first, each as high up as it fits, then left.
+
+    The free space is kept as a skyline: how far down each stretch of the width is taken.
+    """
     order = np.lexsort((np.arange(len(boxes)), -boxes[:, 0], -boxes[:, 1]))
     wide = max(float(boxes[:, 0].max()), float(np.sqrt(boxes.prod(1).sum() * ASPECT)))
     corners = np.zeros_like(boxes)
-    x = y = shelf = 0.0
+    left, depth = np.array([0.0]), np.array([0.0])
     for at in order.tolist():
-        if x > 0 and x + boxes[at, 0] > wide:
-            x, y, shelf = 0.0, y + shelf, 0.0
-        corners[at] = x, y
-        x, shelf = x + boxes[at, 0], max(shelf, float(boxes[at, 1]))
+        ends = left + boxes[at, 0]
+        fits = np.flatnonzero(ends <= wide + 1e-6)
+        reach = np.searchsorted(left, ends[fits] - 1e-6)
+        tops = np.array([depth[start:end].max() for start, end in zip(fits.tolist(), reach.tolist(), strict=True)])
+        best = int(tops.argmin())
+        x, right, end = left[fits[best]], ends[fits[best]], reach[best]
+        corners[at] = x, tops[best]
+        after = (left[end:], depth[end:])
+        if end == len(left) or left[end] > right + 1e-6:  # what is left of the last stretch that it covers
+            after = (np.append(right, after[0]), np.append(depth[end - 1], after[1]))
+        left = np.concatenate([left[: fits[best]], [x], after[0]])
+        depth = np.concatenate([depth[: fits[best]], [tops[best] + boxes[at, 1]], after[1]])
     return corners

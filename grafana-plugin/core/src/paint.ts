@@ -3,7 +3,7 @@
 import { CURVE, curveEdge } from './curves.ts';
 import type { Curves } from './curves.ts';
 import { edgesOf } from './adjacency.ts';
-import { nodeColour, strandArrow, strandLine } from './scene.ts';
+import { arcsOf, nodeColour, strandArrow, strandLine } from './scene.ts';
 import type { Scene, SceneOptions } from './scene.ts';
 import { ICONS, OUTLINES } from './shapes.ts';
 import { overlaps, shownBox } from './viewport.ts';
@@ -52,7 +52,7 @@ export function paintScene(
     const { style } = batch;
     context.globalAlpha = style.alpha;
     context.strokeStyle = context.fillStyle = style.colour;
-    context.lineWidth = style.width * pixel * Math.min(1, 0.55 + view.scale);
+    context.lineWidth = style.width * pixel * Math.min(1, 0.4 + view.scale);
     context.setLineDash(style.dash.map((length) => length * pixel));
     context.stroke(batch.lines);
     if (view.scale >= ARROWS_FROM) context.fill(batch.arrows);
@@ -89,12 +89,12 @@ function paintNodes(
     context.lineWidth = 1.6;
     context.stroke(batch.icons);
   }
-  context.lineWidth = 3.5;
-  context.lineCap = 'butt';
-  for (const { colour, arcs } of scene.arcs) {
-    context.strokeStyle = colour;
-    context.stroke(arcs);
-  }
+  for (const { colour, arcs } of scene.arcs) strokeArcs(context, colour, arcs);
+}
+
+function strokeArcs(context: CanvasRenderingContext2D, colour: string, arcs: Path2D): void {
+  Object.assign(context, { lineWidth: 3.5, lineCap: 'butt', strokeStyle: colour });
+  context.stroke(arcs);
   context.lineCap = 'round';
 }
 
@@ -121,6 +121,7 @@ export function paintHighlight(
   }
   const grown = grownAt(view.scale);
   for (const at of highlight.nodes) paintNode(context, scene, at, grown, view.scale, options);
+  for (const { colour, arcs } of arcsOf(scene.graph, scene, options.theme, highlight.nodes)) strokeArcs(context, colour, arcs);
   for (const at of highlight.ringed) {
     const ring = new Path2D();
     ring.arc(scene.x[at], scene.y[at], (scene.radius[at] + 7) * grown, 0, Math.PI * 2);

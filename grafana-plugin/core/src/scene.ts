@@ -261,11 +261,12 @@ function nodeBatch(graph: Graph, own: readonly number[], places: Places, colour:
 }
 
 /** Around each node with errors, a part of a ring: as long as the share of its calls that failed. */
-function arcsOf(graph: Graph, { x, y, radius }: Places, theme: Theme): ArcBatch[] {
+export function arcsOf(graph: Graph, places: Places, theme: Theme, only?: ReadonlySet<number>): ArcBatch[] {
+  const { x, y, radius } = places;
   const paths = new Map<string, Path2D>();
   graph.nodes.forEach((node, at) => {
     const step = stepOf(node.errorRatio ?? 0, ERROR_STEPS);
-    if (step === 0) return;
+    if (step === 0 || (only && !only.has(at))) return;
     const path = paths.get(theme.errors[step]) ?? new Path2D();
     paths.set(theme.errors[step], path);
     const share = Math.max(0.06, Math.min(1, node.errorRatio ?? 0));

@@ -75,6 +75,7 @@ export class TopologyView {
   #drawn: Viewport = this.#view;
   #size: Size = { width: 0, height: 0 };
   #fitted = false;
+  #resize = (): void => undefined;
   #selected: { node: number; edge: number } = { node: -1, edge: -1 };
   #hovered: { node: number; edge: number } = { node: -1, edge: -1 };
   #marked: ReadonlySet<string> | null = null;
@@ -121,6 +122,7 @@ export class TopologyView {
     const { index } = this.#scene.adjacency;
     this.#cursor = cursor === undefined ? -1 : (index.get(cursor) ?? -1);
     this.#hovered = { node: -1, edge: -1 };
+    this.#overlay.setTip(null, 0, 0, 0, 0);
     this.#selected = {
       node: index.get(selected?.node?.id ?? '') ?? -1,
       edge: selected?.edge ? graph.edges.findIndex((edge) => edge.id === selected.edge.id) : -1,
@@ -162,6 +164,7 @@ export class TopologyView {
 
   /** Show the whole graph, or some of its services. */
   fit(ids?: Iterable<string>): void {
+    this.#resize();
     const { x, y, adjacency } = this.#scene;
     const wanted = ids ? [...ids].map((id) => adjacency.index.get(id) ?? -1).filter((at) => at >= 0) : [...x.keys()];
     const box = boxOf(x, y, wanted, 48);
@@ -169,6 +172,12 @@ export class TopologyView {
     this.#fitted = true;
     this.#moveTo(fitBeside(box, this.#size, this.#options.insets, this.#options.corner));
     this.#frames.settle();
+  }
+
+  /** Bring a service onto the screen, if it is not there. */
+  reveal(id: string): void {
+    const at = this.#scene.adjacency.index.get(id);
+    if (at !== undefined) this.#comeTo(at);
   }
 
   zoomBy(factor: number): void {
@@ -228,10 +237,10 @@ export class TopologyView {
   }
 
   #watchSize(): () => void {
-    const resize = (): void => {
+    this.#resize = (): void => {
       const size = { width: this.#host.clientWidth, height: this.#host.clientHeight };
       if (size.width === this.#size.width && size.height === this.#size.height) return;
-      const first = !this.#fitted && this.#graph.nodes.length > 0;
+      const first = !this.#fitted && this.#graph.nodes.length > 0 && size.width > 0;
       this.#size = size;
       const ratio = this.#ratio();
       for (const canvas of [this.#base, this.#top]) {
@@ -242,9 +251,9 @@ export class TopologyView {
       if (first) this.fit();
       this.#frames.settle();
     };
-    const observer = new ResizeObserver(resize);
+    const observer = new ResizeObserver(() => this.#resize());
     observer.observe(this.#host);
-    resize();
+    this.#resize();
     return () => observer.disconnect();
   }
 
@@ -484,15 +493,19 @@ export class TopologyView {
     if (at < 0 || at >= this.#graph.nodes.length) return;
     this.#cursor = at;
     this.#hovered = { node: at, edge: -1 };
+    this.#overlay.cursor.ariaLabel = this.#describe(at);
     this.#overlay.say(this.#describe(at));
+    this.#comeTo(at);
+    this.#emphasise();
+  }
+
+  #comeTo(at: number): void {
     const { x, y } = this.#toScreen(at);
     const { left, top, right, bottom } = this.#options.insets;
     const outside = x < left || y < top || x > this.#size.width - right || y > this.#size.height - bottom;
-    if (outside) {
-      const [midX, midY] = [(left + this.#size.width - right) / 2, (top + this.#size.height - bottom) / 2];
-      this.panBy(midX - x, midY - y);
-    }
-    this.#emphasise();
+    if (!outside) return;
+    const [midX, midY] = [(left + this.#size.width - right) / 2, (top + this.#size.height - bottom) / 2];
+    this.panBy(midX - x, midY - y);
   }
 
   #describe(at: number): string {

@@ -51,7 +51,7 @@ export function fitBeside(box: Box, size: Size, insets: Insets, corner: Size): V
 }
 
 /** Show a whole box, centred in what is free; never larger than `most`: three nodes need not fill a wall. */
-export function fitBox(box: Box, size: Size, insets: Insets, most = 1.35): Viewport {
+export function fitBox(box: Box, size: Size, insets: Insets, most = 1.5): Viewport {
   const width = Math.max(size.width - insets.left - insets.right, 40);
   const height = Math.max(size.height - insets.top - insets.bottom, 40);
   const wide = Math.max(box.right - box.left, 1);

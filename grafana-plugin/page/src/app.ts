@@ -37,7 +37,7 @@ export class App {
   #playing: ReturnType<typeof setInterval> | undefined;
   #span = '';
   #blast: ReadonlySet<string> | null = null;
-  readonly #asking = new Asking();
+  readonly #asking = new Asking((busy) => (part('busy').hidden = !busy));
   readonly #positions = new Map<string, Positions>();
   readonly #pins: Pins;
   readonly #view: TopologyView;
@@ -83,7 +83,6 @@ export class App {
   };
 
   async #load(refit = false): Promise<void> {
-    part('busy').hidden = false;
     try {
       const shown = await readShown(this.#asking, this.#state);
       if (!shown) return;
@@ -94,8 +93,6 @@ export class App {
       this.#draw(refit);
     } catch (error) {
       this.#say(error instanceof Refused ? error.message : String(error));
-    } finally {
-      part('busy').hidden = this.#asking.busy;
     }
   }
 
@@ -117,12 +114,13 @@ export class App {
     legend.replaceChildren(...legendOf(shown.graph, colourBy, this.#theme));
     const corner = { width: legend.offsetWidth && legend.offsetWidth + 32, height: legend.offsetHeight && legend.offsetHeight + 28 };
     this.#view.setOptions({ colourBy, edgeLabel: this.#state.label, corner, name: `Topology, ${shown.summary}` });
+    const first = this.#view.graph.nodes.length === 0;
     this.#view.setGraph(shown.graph, positions);
-    if (refit) this.#view.fit();
     if (this.#state.select) this.#view.select(this.#state.select);
     this.#mark();
     this.#render();
-    this.#renderDrawer();
+    this.#renderDrawer(); // before the view is fitted: it takes some of the space
+    if (refit || first) this.#view.fit();
   }
 
   async #loadSpan(always: boolean): Promise<void> {
@@ -192,7 +190,7 @@ export class App {
 
   #render(): void {
     const state = this.#state;
-    part('modes').replaceChildren(...modeControls(state, this.#change));
+    part('modes').replaceChildren(...modeControls(state, this.#shown?.at ?? Date.now(), this.#change));
     part('looks').replaceChildren(...lookControls(state, groupings(this.#whole), this.#change), this.#pinControl());
     part('filters').replaceChildren(...filterControls(state, this.#change));
     part<HTMLInputElement>('search').value = state.search;
@@ -211,7 +209,8 @@ export class App {
   #renderTime(): void {
     const now = Date.now();
     const { from, to } = spanOf(this.#state, now);
-    const at = this.#state.at === 'now' ? (this.#shown?.at ?? now) : timeMs(this.#state.at, now);
+    const wanted = this.#state.at === 'now' ? (this.#shown?.at ?? now) : timeMs(this.#state.at, now);
+    const at = Number.isNaN(wanted) ? to : wanted;
     const windowMs = durationMs(this.#state.window);
     this.#bar.set({ from, to, at: Math.min(at, to), windowMs, before: this.#shown?.before ?? NaN, live: this.#state.at === 'now' });
     part('time').textContent = `${formatTime(at)} UTC`;
@@ -304,6 +303,7 @@ export class App {
 
   #pick(id: string): void {
     this.#view.select(id || null);
+    if (id) this.#view.reveal(id);
     this.#blast = null;
     this.#change({ select: id });
     this.#mark();

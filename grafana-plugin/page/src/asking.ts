@@ -13,11 +13,15 @@ export class Refused extends Error {
 export class Asking {
   readonly #running = new Map<string, AbortController>();
 
+  /** `changed` hears whether some question is running. */
+  constructor(private readonly changed: (busy: boolean) => void) {}
+
   /** Ask for JSON; null when a newer question of the same kind took its place. */
   async ask(kind: string, path: string, query: Readonly<Record<string, string>> = {}): Promise<unknown> {
     this.#running.get(kind)?.abort();
     const mine = new AbortController();
     this.#running.set(kind, mine);
+    this.changed(true);
     try {
       const response = await fetch(`${path}?${new URLSearchParams(query)}`, { signal: mine.signal });
       const answer = (await response.json()) as { detail?: string };
@@ -29,10 +33,7 @@ export class Asking {
       throw new Refused(`The server does not answer (${error instanceof Error ? error.message : String(error)}).`, 0);
     } finally {
       if (this.#running.get(kind) === mine) this.#running.delete(kind);
+      this.changed(this.#running.size > 0);
     }
-  }
-
-  get busy(): boolean {
-    return this.#running.size > 0;
   }
 }

@@ -4,19 +4,22 @@ import { LAYERS } from '@chronotope/core';
 import type { Layer } from '@chronotope/core';
 import { choice, h, segments } from './dom.ts';
 import type { State } from './state.ts';
+import { rfc3339 } from './times.ts';
 
 export type Change = (change: Partial<State>) => void;
 
 const WINDOWS = ['1m', '5m', '15m', '1h', '6h', '24h'].map((text) => [text, text] as const);
 export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d'].map((text) => [text, text] as const);
+const HERE = 'here';
 const BEFORES = [['-1h', '1 hour before'], ['-6h', '6 hours before'], ['-1d', 'a day before'], ['-7d', 'a week before']] as const;
 
 /** Whether to compare, and with what. */
-export function modeControls(state: State, change: Change): HTMLElement[] {
+export function modeControls(state: State, shownMs: number, change: Change): HTMLElement[] {
   const mode = segments('What is shown', [['graph', 'Topology'], ['diff', 'Compare']], state.mode, (value) => change({ mode: value as State['mode'] }));
   if (state.mode === 'graph') return [mode];
   const own = BEFORES.some(([value]) => value === state.before) ? BEFORES : ([...BEFORES, [state.before, state.before.slice(0, 19).replace('T', ' ')]] as const);
-  return [mode, choice('with', 'before', own, state.before, (before) => change({ before }))];
+  const chosen = (value: string): void => change({ before: value === HERE ? rfc3339(shownMs) : value });
+  return [mode, choice('with', 'before', [...own, [HERE, 'the time shown now']], state.before, chosen)];
 }
 
 /** How it is drawn. */

@@ -66,6 +66,7 @@ async function readDiff(asking: Asking, state: State, query: Record<string, stri
   } | null;
   if (!answer) return null;
   const graph = graphFromDiff(answer);
+  const uncovered = answer.summary.uncovered ?? 0;
   const { added = 0, removed = 0, changed = 0, unchanged = 0 } = answer.summary;
   return {
     graph,
@@ -73,7 +74,7 @@ async function readDiff(asking: Asking, state: State, query: Record<string, stri
     windowMs: answer.after.seconds * 1000,
     before: Date.parse(answer.before.to),
     grouping: state.group,
-    note: '',
+    note: uncovered ? `Of ${uncovered} dependencies nothing can be said: no layer saw both times alike.` : '',
     total: added + removed + changed + unchanged,
     summary: `${added} added, ${removed} removed, ${changed} changed, ${unchanged} unchanged`,
   };
