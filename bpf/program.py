@@ -6,6 +6,7 @@ Invariant: every byte and connection that the programs see is in exactly one ans
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import numpy as np
 from chronotope.bpf import kernel
 from chronotope.bpf.btf import Btf
 from chronotope.bpf.compiling import compile_flows
-from chronotope.bpf.namespaces import in_namespace
+from chronotope.bpf.namespaces import in_namespace, own_namespace
 from chronotope.bpf.offsets import offset_flags
 from chronotope.bpf.records import COUNTERS, DATAGRAM_KEY, FLOW, LISTENER, PAIR_KEY, PROCESS
 from chronotope.bpf.ring import Ring
@@ -29,6 +30,8 @@ _TRACEPOINTS = {
 }
 _PACKETS = {"on_send": kernel.SENDS, "on_arrival": kernel.ARRIVALS}
 _MAPS = ("connections", "listeners", "processes", "pairs", "datagrams", "closed", "seen", "counters", "phase")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class FlowProgram:
         self._limits = limits or Limits()
         self._links: list[int] = []
         self._phase = 0
+        self._own_netns = own_namespace()
+        self._closed_namespaces: set[int] = set()
         btf = Btf.of_kernel()
         flags = [*offset_flags(btf), *self._limits.flags(), f"-DOWN_PID={own_pid}"]
         names = [*_TRACEPOINTS, "on_socket", *(_PACKETS if cgroup else ())]
@@ -107,7 +112,7 @@ class FlowProgram:
         """
         before, self._phase = self._phase, self._phase + 1
         kernel.update(self._maps["phase"], struct.pack("<I", 0), struct.pack("<I", self._phase & 0xFFFFFFFF))
-        found = [self._sweep(path) for path in namespaces.values()]
+        found = [self._sweep(netns, path) for netns, path in namespaces.items()]
         kernel.wait_for_programs()
         found.append(self._closed.read())
         for name, key in (("pairs", PAIR_KEY), ("datagrams", DATAGRAM_KEY)):
@@ -150,11 +155,16 @@ class FlowProgram:
         finally:
             os.close(descriptor)
 
-    def _sweep(self, path: str) -> np.ndarray:
-        """The living connections and listeners of a namespace; none when it is gone."""
+    def _sweep(self, netns: int, path: str) -> np.ndarray:
+        """The living connections and listeners of a namespace; none when it is gone, or not ours to enter."""
+        if netns == self._own_netns:
+            return np.frombuffer(kernel.iterate(self._iterator), FLOW)
         try:
             written = in_namespace(path, lambda: kernel.iterate(self._iterator))
-        except FileNotFoundError:
+        except (OSError, kernel.KernelRefused) as error:
+            if netns not in self._closed_namespaces:
+                logger.warning("a namespace is not looked into", extra={"netns": netns, "reason": str(error)})
+            self._closed_namespaces.add(netns)
             return np.zeros(0, FLOW)
         return np.frombuffer(written, FLOW)
 

@@ -7,7 +7,7 @@ there. What says nothing new (no bytes, nothing opened or failed) makes no recor
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -169,7 +169,7 @@ def _behind(seen: Told, translations: Mapping[int, Translations]) -> tuple[pa.Ar
     return pa.array(address, pa.string()), pa.array(port, mask=port == 0)
 
 
-def _hosts(seen: Told, observer: Observer) -> pa.Array:
+def _hosts(seen: Told, observer: Observer) -> pa.DictionaryArray:
     """The host of each; loopback of another namespace is another machine's."""
     inside = (seen.flows["netns"] != observer.netns) & _is_loopback(seen.server)
     spaces, code = np.unique(np.where(inside, seen.flows["netns"], 0), return_inverse=True)
@@ -185,11 +185,14 @@ def _is_loopback(addresses: np.ndarray) -> np.ndarray:
     return found
 
 
-def _named(codes: np.ndarray, names: Collection[str | None]) -> pa.Array:
-    return pa.array(list(names), pa.string()).take(pa.array(codes.astype(np.int32)))
+def _named(codes: np.ndarray, names: Sequence[str | None]) -> pa.DictionaryArray:
+    """The names of codes, each written once; a code whose name is None is null."""
+    absent = np.array([name is None for name in names] or [True])
+    texts = pa.array([name or "" for name in names], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=absent[codes.astype(np.int64)]), texts)
 
 
-def _address_texts(addresses: np.ndarray) -> pa.Array:
+def _address_texts(addresses: np.ndarray) -> pa.DictionaryArray:
     """V16[N] as text, formatted once for each address."""
     halves = np.ascontiguousarray(addresses).view("<u8").reshape(-1, 2)
     high, high_code = np.unique(halves[:, 0], return_inverse=True)

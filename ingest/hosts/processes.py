@@ -10,6 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +47,7 @@ class Processes:
         """Learn of processes, bpf.records.PROCESS[N]: at their first connection, and at the first after an `exec`."""
         for event in events:
             pid, ticks, cgroup = int(event["pid"]), ticks_of(int(event["start_ns"])), int(event["cgroup"])
-            facts = self._read(pid, ticks) or self._told(event)
+            facts = self._heard(event, self._read(pid, ticks))
             owner = self._naming.owner_of(facts)
             with self._lock:
                 if facts.container or facts.pod or facts.unit:
@@ -85,17 +86,20 @@ class Processes:
         if known is not None:
             return known
         facts = self._read(pid, ticks)
-        if facts is None:
+        if facts is None or not _runs(facts):
             return NOBODY
         owner = self._naming.owner_of(facts)
         with self._lock:
             _remember(self._owners, (pid, ticks), owner)
         return owner
 
-    def _told(self, event: np.void) -> Facts:
-        """What the kernel copied of a process that is gone."""
+    def _heard(self, event: np.void, read: Facts | None) -> Facts:
+        """What was read of a process; of one that has ended, what the kernel copied, and its cgroup."""
+        if read and _runs(read):
+            return read
         environment = bytes(event["environ"])[: int(event["environ_bytes"])]
-        return Facts(
+        return replace(
+            read or Facts(),
             environment=parse_environment(environment, self._naming.variables),
             program=bytes(event["comm"]).decode("utf-8", "backslashreplace"),
         )
@@ -141,6 +145,11 @@ class Processes:
                         yield int(target[len(_SOCKET) : -1])
         except OSError:
             return
+
+
+def _runs(facts: Facts) -> bool:
+    """Whether a process still had its memory when it was read; kernel threads never have any."""
+    return bool(facts.executable or facts.command_line)
 
 
 def ticks_of(start_ns: int) -> int:
