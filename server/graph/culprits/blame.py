@@ -23,6 +23,8 @@ from chronotope.server.graph.culprits.effects import Effects, confidence
 from chronotope.server.graph.culprits.symptoms import BETWEEN_TIME, CALLS, OWN_TIME, TIMES, Symptoms
 
 Array = np.ndarray
+MOST = 100
+NEGLIGIBLE = 1e-6  # of the first one's weight: no culprit
 _SILENT = 0.1  # of the calls are left at most: the callee may be gone, not only the caller changed
 
 
@@ -35,7 +37,9 @@ class Culprit:
     symptoms: list[int]
 
 
-def blame(symptoms: Symptoms, effects: Effects, unseen: set[tuple[int, int, int]], prior: Array) -> list[Culprit]:
+def blame(
+    symptoms: Symptoms, effects: Effects, unseen: set[tuple[int, int, int]], prior: Array, most: int = MOST
+) -> list[Culprit]:
     """Return the services that explain the symptoms, the likeliest first.
 
     Args:
@@ -44,22 +48,22 @@ def blame(symptoms: Symptoms, effects: Effects, unseen: set[tuple[int, int, int]
         unseen: (layer, caller, callee) of calls that another layer saw: the time that they take counts as the
             caller's own here.
         prior: how likely each service is to be a cause before anything is seen, as a factor, float64[S].
+        most: how many services at most; the search ends there.
     """
     weights = weigh(symptoms, effects)
-    pointers = _pointers(symptoms, effects, weights, unseen)
-    left = weights > 0
+    symptom, service, points = _pointers(symptoms, effects, weights, unseen)
+    worth = weights[symptom] * points
     found: list[Culprit] = []
-    while left.any():
-        rows = [row for row in pointers if left[row[0]]]
-        score = np.zeros(len(prior))
-        for symptom, service, part in rows:
-            score[service] += weights[symptom] * part
+    while len(symptom) and len(found) < most:
+        score = np.bincount(service, worth, len(prior))
         best = int(np.argmax(score * prior))
-        own = sorted({row[0] for row in rows if row[1] == best}, key=lambda at: -weights[at])
-        if not own or score[best] <= 0:
+        if score[best] * prior[best] <= (found[0].weight * NEGLIGIBLE if found else 0.0):
             break
-        found.append(Culprit(best, float(score[best] * prior[best]), own))
-        left[own] = False
+        own = np.unique(symptom[(service == best) & (worth > 0)])
+        own = own[np.argsort(-weights[own], kind="stable")]
+        found.append(Culprit(best, float(score[best] * prior[best]), own.tolist()))
+        left = ~np.isin(symptom, own)
+        symptom, service, worth = symptom[left], service[left], worth[left]
     return sorted(found, key=lambda one: -one.weight)
 
 
@@ -79,24 +83,37 @@ def weigh(symptoms: Symptoms, effects: Effects) -> Array:
 
 def _pointers(
     symptoms: Symptoms, effects: Effects, weights: Array, unseen: set[tuple[int, int, int]]
-) -> list[tuple[int, int, float]]:
-    """(symptom, service, how far it points there, 0 to 1) of those that changed."""
-    hidden: dict[tuple[int, int], list[int]] = {}
+) -> tuple[Array, Array, Array]:
+    """(symptom, service, how far it points there, 0 to 1) of those that changed, as columns."""
+    at = np.flatnonzero(weights > 0)
+    itself = symptoms.source[at] == symptoms.target[at]
+    gone = effects.after[at] <= _SILENT * effects.before[at]
+    both = ~itself & ((symptoms.kind[at] == BETWEEN_TIME) | gone)
+    from_source, from_target = _generality(symptoms, effects, weights)
+    columns = [
+        (at[itself], symptoms.source[at[itself]], np.ones(int(itself.sum()))),
+        (at[~itself], symptoms.source[at[~itself]], from_source[at[~itself]]),
+        (at[both], symptoms.target[at[both]], from_target[at[both]]),
+        _hidden(symptoms, at[itself & (symptoms.kind[at] == OWN_TIME)], unseen),
+    ]
+    symptom, service, points = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return symptom, service, points
+
+
+def _hidden(symptoms: Symptoms, at: Array, unseen: set[tuple[int, int, int]]) -> tuple[Array, Array, Array]:
+    """Own times point as far to callees whose calls this layer does not see."""
+    callees: dict[tuple[int, int], list[int]] = {}
     for layer, caller, callee in sorted(unseen):
-        hidden.setdefault((layer, caller), []).append(callee)
-    part = _generality(symptoms, effects, weights)
-    found: list[tuple[int, int, float]] = []
-    for at in np.flatnonzero(weights > 0).tolist():
-        source, target, kind = int(symptoms.source[at]), int(symptoms.target[at]), int(symptoms.kind[at])
-        if source == target:
-            found.append((at, source, 1.0))
-            if kind == OWN_TIME:
-                found += [(at, callee, 1.0) for callee in hidden.get((int(symptoms.layer[at]), source), [])]
-            continue
-        found.append((at, source, part[0][at]))
-        if kind == BETWEEN_TIME or effects.after[at] <= _SILENT * effects.before[at]:
-            found.append((at, target, part[1][at]))
-    return found
+        callees.setdefault((layer, caller), []).append(callee)
+    found = [
+        (one, callee)
+        for one, layer, caller in zip(
+            at.tolist(), symptoms.layer[at].tolist(), symptoms.source[at].tolist(), strict=True
+        )
+        for callee in callees.get((layer, caller), ())
+    ]
+    symptom, service = np.array(found, np.int64).reshape(-1, 2).T
+    return symptom, service, np.ones(len(found))
 
 
 def _generality(symptoms: Symptoms, effects: Effects, weights: Array) -> tuple[Array, Array]:

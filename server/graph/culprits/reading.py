@@ -18,14 +18,20 @@ from chronotope.server.graph.culprits.symptoms import LayerSlots, Slots
 from chronotope.server.graph.evidence import during
 from chronotope.server.graph.slots import SlotPlan
 
-_MEASURES = (
-    "calls", "errors", "latency_us_sum", "latency_count", "connections", "failed_connections", "rtt_us_sum", "rtt_count"
-)  # fmt: skip
-_SLOT = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS slot"
 MOST_SLOTS = 120
 _VIEWS = (BOTH_VIEWS, RESOLVED_ONLY, INSIDE)
-_NETWORK = {"calls": "connections", "errors": "failed_connections", "latency_us_sum": "rtt_us_sum",
-            "latency_count": "rtt_count"}  # fmt: skip
+_SLOT = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS slot"
+# What the network counts in place of calls, errors and latencies.
+_MEASURES = {
+    "calls": "connections", "errors": "failed_connections", "latency_us_sum": "rtt_us_sum",
+    "latency_count": "rtt_count",
+}  # fmt: skip
+# A number instead of two names: four times as fast to group by. A service's own time stands as its edge to itself.
+_NUMBERS = """
+SELECT cityHash64(caller, callee) AS edge, any(caller) AS source, any(callee) AS target
+FROM (SELECT source AS caller, target AS callee FROM edge_lifetimes UNION ALL SELECT service, service FROM services)
+GROUP BY edge ORDER BY edge
+"""
 
 
 def read_layers(
@@ -38,39 +44,51 @@ def read_layers(
         plans: how the windows are cut into slots.
         layers: whose evidence is read; none: all.
     """
-    tables = [_read(store, plan, layers) for plan in plans]
+    numbers = store.query(_NUMBERS)
+    known = numbers.column("edge").to_numpy()
+    tables = [_known(_read(store, plan, layers), known) for plan in plans]
     seen = [np.unique(as_int(table, "slot")) for table in tables]
-    ends = [[coded(table, name) for name in ("source", "target")] for table in tables]
-    names = sorted({name for table in ends for _, values in table for name in values})
-    place = {name: at for at, name in enumerate(names)}
-    coded_ends = [[np.array([place[name] for name in values] or [0])[codes] for codes, values in own] for own in ends]
+    used = np.unique(np.concatenate([as_int(table, "place") for table in tables]))
+    names, source, target = _names(numbers.take(pa.array(used)))
+    key = np.zeros(len(known), np.int64)
+    key[used] = source * max(len(names), 1) + target
     found = []
     for layer in LAYERS:
         own = [_of_layer(table, layer) for table in tables]
         if all(rows.any() for rows in own):
-            found.append(_layer_slots(layer, tables, coded_ends, own, seen, len(names)))
+            keys = [key[as_int(table, "place")] for table in tables]
+            found.append(_layer_slots(layer, tables, keys, own, seen, len(names)))
     return names, found
-
-
-def traffic(layers: Sequence[LayerSlots]) -> tuple[int, int]:
-    """Return the events (calls, connections) of both windows."""
-    before, after = (sum(int(own.calls.sum()) for own in side) for side in
-                     ([layer.before for layer in layers], [layer.after for layer in layers]))  # fmt: skip
-    return before, after
 
 
 def _read(store: Store, plan: SlotPlan, layers: Sequence[str]) -> pa.Table:
     parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.slot_s, "views": list(_VIEWS)}
     parameters |= {"layers": list(layers or LAYERS), "inside": INSIDE}
     interval = during(0, plan.start_s, plan.start_s + plan.slot_s * plan.count, parameters)
-    sums = ", ".join(f"sum(r.{name}) AS {name}" for name in _MEASURES)
+    sums = ", ".join(f"sum(if(r.layer = 'network', r.{net}, r.{name})) AS {name}" for name, net in _MEASURES.items())
     return store.query(
-        f"SELECT source, target, layer, toUInt8(view = {{inside:UInt8}}) AS inside, reporter, {_SLOT}, {sums} "
-        f"FROM edges_{plan.level} AS r "
+        f"SELECT cityHash64(source, target) AS edge, layer, toUInt8(view = {{inside:UInt8}}) AS inside, reporter, "
+        f"{_SLOT}, {sums} FROM edges_{plan.level} AS r "
         f"WHERE {interval} AND view IN {{views:Array(UInt8)}} AND layer IN {{layers:Array(String)}} "
-        "GROUP BY source, target, layer, inside, reporter, slot",
+        "GROUP BY edge, layer, inside, reporter, slot",
         parameters,
     )
+
+
+def _known(table: pa.Table, known: np.ndarray) -> pa.Table:
+    """The rows of known edges, with `place`: which of them."""
+    number = table.column("edge").to_numpy()
+    place = np.minimum(np.searchsorted(known, number), max(len(known) - 1, 0))
+    found = known[place] == number if len(known) else np.zeros(len(number), bool)
+    return table.append_column("place", pa.array(place)).filter(pa.array(found))
+
+
+def _names(numbers: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:
+    ends = [coded(numbers, name) for name in ("source", "target")]
+    names = sorted({name for _, values in ends for name in values})
+    place = {name: at for at, name in enumerate(names)}
+    source, target = (np.array([place[name] for name in values] or [0], np.int64)[codes] for codes, values in ends)
+    return names, source, target
 
 
 def _of_layer(table: pa.Table, layer: str) -> np.ndarray:
@@ -81,12 +99,12 @@ def _of_layer(table: pa.Table, layer: str) -> np.ndarray:
 def _layer_slots(
     layer: str,
     tables: list[pa.Table],
-    ends: list[list[np.ndarray]],
+    of_rows: list[np.ndarray],
     rows: list[np.ndarray],
     seen: list[np.ndarray],
     services: int,
 ) -> LayerSlots:
-    keys = [(source * services + target)[own] for (source, target), own in zip(ends, rows, strict=True)]
+    keys = [key[own] for key, own in zip(of_rows, rows, strict=True)]
     edges = np.unique(np.concatenate(keys))
     sides = [
         _slots(layer, table.filter(pa.array(own)), np.searchsorted(edges, key), edges, services, slots)
@@ -99,11 +117,10 @@ def _slots(layer: str, table: pa.Table, edge: np.ndarray, edges: np.ndarray, ser
     # Slots in which nobody saw anything are left out; where many are left, they are joined.
     joined = -(-len(seen) // MOST_SLOTS)
     count, slots = len(edges), -(-len(seen) // joined)
-    names = _NETWORK if layer == "network" else {name: name for name in _NETWORK}
     inside, reporter = as_int(table, "inside").astype(bool), as_int(table, "reporter")
     place = edge * slots + np.searchsorted(seen, as_int(table, "slot")) // joined
     size = count * slots
-    values = {name: as_int(table, stored) for name, stored in names.items()}
+    values = {name: as_int(table, name) for name in _MEASURES}
 
     def sums(name: str, rows: np.ndarray) -> np.ndarray:
         # Corrections may leave less than nothing in a slot.

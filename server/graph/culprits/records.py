@@ -76,8 +76,9 @@ def answer_of(
     effects = found.effects
     sure = np.where(effects.effect >= _LEAST, confidence(effects.adjusted), 0.0)
     beyond_chance = bool(((effects.adjusted <= DEFAULT_SIGNIFICANCE) & (effects.effect >= _LEAST)).any())
-    total = sum(one.weight for one in found.culprits)
+    explained = [at for one in found.culprits for at in one.symptoms]
     words = _Words(found)
+    total = sum(one.weight for one in found.culprits) + float(np.delete(words.weights, explained).sum())
     records = []
     for rank, one in enumerate(found.culprits[:limit], start=1):
         name = found.names[one.service]
