@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.births import Births
 from chronotope.ingest.metrics.columns import NO_TIME, Samples, SeriesTable
-from chronotope.ingest.metrics.counterstate import remembered, state_of
 from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.increases import Counters
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.schema.config import Config
 from chronotope.schema.errors import InvalidPayload
+from tests.ingest.metrics.saved_counters import SavedCounters
 
 GAP_S = 100
 CODES = ("200", "404", "500")
@@ -172,7 +172,7 @@ def test_no_schedule_of_births_gives_more_calls_than_happened(steps: list[tuple[
     table = SeriesTable(limit)
     parser, counters = ExpositionParser(table), Counters(table, longest_gap_ms=GAP_S * 1000)
     process, second, last, exact = Process(), 1000, 0, limit == 100
-    happened, before, seen, counted = 0, 0, 0, 0.0
+    saved, happened, before, seen, counted = SavedCounters(), 0, 0, 0, 0.0
     for step, code, number in steps:
         if step == "call":
             process.value[code] = process.value.get(code, 0) + number
@@ -182,11 +182,12 @@ def test_no_schedule_of_births_gives_more_calls_than_happened(steps: list[tuple[
         elif step == "process restarts":
             process, exact = Process(), False
         elif step.startswith("collector"):
-            state, full = state_of(counters, table, np.arange(len(table)), 0), bool(table.skipped["series_limit"])
+            full = bool(table.skipped["series_limit"])
+            saved.save(counters, table)
             table, watched_ms, exact = SeriesTable(limit), parser.watched_ms, exact and step == "collector restarts"
             parser, counters = ExpositionParser(table), Counters(table, longest_gap_ms=GAP_S * 1000)
             if step == "collector restarts":
-                counters.remembered = remembered(state)
+                counters.remembered = saved.load()
                 parser.watched_ms = NO_TIME if full else watched_ms
         else:
             second += number

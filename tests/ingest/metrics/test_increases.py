@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.columns import Increases, Samples, SeriesTable
-from chronotope.ingest.metrics.counterstate import remembered, state_of
 from chronotope.ingest.metrics.increases import Counters
 from chronotope.ingest.metrics.spreading import spread_to_buckets
+from tests.ingest.metrics.saved_counters import SavedCounters
 
 S = 1000
 
@@ -239,7 +239,7 @@ def test_no_schedule_gives_more_calls_than_happened(
     world = World(says_created)
     table = SeriesTable()
     counters = Counters(table, longest_gap_ms=GAP_S * S)
-    counted = dict.fromkeys(SERIES, 0.0)
+    saved, counted = SavedCounters(), dict.fromkeys(SERIES, 0.0)
     waiting: list[tuple[str, int, float]] = []
 
     def count() -> None:
@@ -266,10 +266,10 @@ def test_no_schedule_gives_more_calls_than_happened(
             world.restart()
         elif step == "collector restarts":
             count()
-            state = state_of(counters, table, np.arange(len(table)), 0)
+            saved.save(counters, table)
             table, since_ms = SeriesTable(), counters.since_ms
             counters = Counters(table, longest_gap_ms=GAP_S * S, since_ms=since_ms)
-            counters.remembered = remembered(state)
+            counters.remembered = saved.load()
         elif step == "stale" and world.last_second is not None and world.last_second < world.second:
             world.last_second, world.last = world.second, None
             waiting.extend((name, world.second, math.nan) for name in SERIES)

@@ -7,17 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import zstandard
 from prometheus_client.parser import text_string_to_metric_families
 
 from chronotope.ingest.metrics.columns import SeriesTable
-from chronotope.ingest.metrics.counterstate import remembered, state_of
 from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.families import BUCKET
 from chronotope.ingest.metrics.histograms import latency_increases
 from chronotope.ingest.metrics.increases import Counters
+from tests.ingest.metrics.saved_counters import SavedCounters
 
 WANTED = ("grpc_client_handled_total", "grpc_server_handled_total", "envoy_cluster_upstream_rq_total")
 
@@ -68,13 +67,14 @@ def by_hand(scrapes: list[dict[str, Any]], restart_every: int) -> dict[tuple[str
 def test_targets_that_go_up_and_down_count_as_by_hand(scrapes: list[dict[str, Any]], restart_every: int) -> None:
     """Whether the collector is restarted now and then or not."""
     names = {name.removesuffix("_total") for name in WANTED} | set(WANTED)
-    table, parsers, sums = SeriesTable(), {}, {}
+    saved, table, parsers, sums = SavedCounters(), SeriesTable(), {}, {}
     counters = Counters(table, since_ms=scrapes[0]["ts_ms"])
     for number, scrape in enumerate(scrapes):
         if restart_every and number % restart_every == 0:
-            state, table, parsers = state_of(counters, table, np.arange(len(table)), 0), SeriesTable(), {}
+            saved.save(counters, table)
+            table, parsers = SeriesTable(), {}
             counters = Counters(table, since_ms=counters.since_ms)
-            counters.remembered = remembered(state)
+            counters.remembered = saved.load()
         if not scrape["up"]:
             continue
         target = scrape["target"]
