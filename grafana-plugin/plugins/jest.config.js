@@ -9,5 +9,5 @@ const [compile] = Object.values(scaffold.transform);
 module.exports = {
   ...scaffold,
   transform: { '^.+\\.(t|j|mj)sx?$': compile },
-  transformIgnorePatterns: [nodeModulesToTransform([...grafanaESModules, '@react-hookz/web', '@ver0/deep-equal'])],
+  transformIgnorePatterns: [nodeModulesToTransform([...grafanaESModules, '@react-hookz/web', '@ver0/deep-equal', 'd3-dispatch', 'd3-quadtree', 'd3-timer'])],
 };

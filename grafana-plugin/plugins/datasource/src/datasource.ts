@@ -76,7 +76,9 @@ export class TopologyDataSource extends DataSourceApi<TopologyQuery, TopologyOpt
       return NO_PLACES;
     }
     const parameters: Parameters = groupBy ? { group_by: groupBy } : {};
-    return this.#get('api/v1/positions', parameters).then(positionsOf, () => NO_PLACES);
+    return this.#get('api/v1/positions', parameters)
+      .then(positionsOf)
+      .catch(() => NO_PLACES);
   }
 
   async metricFindQuery(text: string): Promise<MetricFindValue[]> {

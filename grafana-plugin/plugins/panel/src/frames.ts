@@ -90,7 +90,7 @@ function nodeOf(get: Get): GraphNode {
     attributes: record(get('attributes')) as Record<string, string>,
     layers: layersOf(get('layers')),
     callsPerSecond: number(get('mainstat')),
-    errorRatio: number(get('secondarystat')) ?? number(get('arc__errors')),
+    errorRatio: number(get('secondarystat') === undefined ? get('arc__errors') : get('secondarystat')),
     ...(status && { status }),
     ...(members !== null && { members }),
   };

@@ -68,7 +68,7 @@ const EDGES: ReadonlyArray<Column<GraphEdge>> = [
   ['last_seen', FieldType.time, (edge) => instant(edge.lastSeen), shown('Last seen')],
   ['measures', other, (edge) => edge.measures],
   ['before', other, (edge) => edge.before ?? null],
-  ['changes', other, (edge) => edge.changes ?? []],
+  ['changes', other, (edge) => edge.changes ?? null],
 ];
 
 /** Where a node is drawn, in the drawing's own units. */
