@@ -187,8 +187,8 @@ class RuleEntry(Section):
     """A condition on dependencies, and what to say when it holds."""
 
     name: RuleName = Field(description="name of the rule, and of its alerts")
-    match: RuleMatch = Field(default=RuleMatch(), description="which dependencies; all by default (keys below)")
-    when: WhenSection = Field(description="the condition (keys below)")
+    match: RuleMatch = Field(default=RuleMatch(), description="which dependencies; all by default")
+    when: WhenSection = Field(description="the condition: one key")
     window: Duration = Field(default=300, ge=10, le=86_400, description="how far back the condition looks")
     minimum_calls: int = Field(default=1, ge=1, description="calls in the window below which no ratio is judged")
     hold_s: Hold = Field(default=0, alias="for", description="how long the condition must hold before the alert fires")
