@@ -37,7 +37,9 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(server: ServerProcess, 
     """Time, slider, variables, hover, links, comparison, focus, search, errors, both themes."""
     missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
     if missing:
-        pytest.skip(f"the plugins are not built ({', '.join(missing)}): npm ci && npm run build in grafana-plugin/plugins")
+        pytest.skip(
+            f"the plugins are not built ({', '.join(missing)}): npm ci && npm run build in grafana-plugin/plugins"
+        )
     if not shutil.which("chromium"):
         pytest.skip("no chromium: apt-get install chromium")
     truth = read_truth(shared_data / "live_capture")
