@@ -29,6 +29,7 @@ from chronotope.server.graph.reading import UnknownFocus, read_graph
 from chronotope.server.graph.series import read_series
 from chronotope.server.graph.services import service_detail, services_of
 from chronotope.server.graph.timeline import read_timeline
+from chronotope.server.layout.places import Places, place_nodes
 from chronotope.server.settings import Settings
 
 JSON = "application/json"
@@ -55,6 +56,10 @@ def answer_graph(store: Store, settings: Settings, parameters: GraphParameters, 
     past = question.end_ms <= now_ms - SETTLED_AFTER_MS
     reading = read_graph(store, settings, question, now_ms, tagged=past)
     tag = f"{parameters.format}-{reading.tag}" if past else ""
+    if parameters.positions:
+        positions = Places(store).positions(parameters.group_by, now_ms)
+        place_nodes(reading.graph, positions)
+        tag = f"{tag}-{positions.generation}" if tag else ""
     if parameters.format == "json":
         return Answer(_encoder.encode(reading.graph), JSON, tag)
     body, media_type = render(reading.graph, parameters.format)
@@ -114,6 +119,8 @@ def answer_service(
 def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParameters, now_ms: int) -> Answer:
     """Return nodes and edges as Grafana's Node Graph API data source reads them."""
     graph = read_graph(store, settings, parameters.question(now_ms), now_ms).graph
+    if parameters.positions:
+        place_nodes(graph, Places(store).positions(parameters.group_by, now_ms))
     return Answer(_encoder.encode({"nodes": node_rows(graph), "edges": edge_rows(graph)}))
 
 

@@ -136,6 +136,12 @@ class Filters(Parameters):
 class FilterParameters(Filters, WindowParameters):
     """A window and what of it is wanted."""
 
+    positions: bool = Field(
+        False,
+        description="`true`: where each node is drawn (`x`, `y`; `fixedx`, `fixedy` of Grafana's node graph).",
+        json_schema_extra={"enum": [True, False]},
+    )
+
     def question(self, now_ms: int) -> Question:
         """Return what is asked."""
         return self.wanted(*self.interval(now_ms))

@@ -74,8 +74,9 @@ def grafana_routes(store: Store, settings: Settings) -> Blueprint:
 
     @routes.get("/graph/fields")
     def fields() -> Response:
-        query(FilterParameters).question(settings.clock())
-        return respond(Answer(msgspec.json.encode(plugin_fields())))
+        parameters = query(FilterParameters)
+        parameters.question(settings.clock())
+        return respond(Answer(msgspec.json.encode(plugin_fields(placed=parameters.positions))))
 
     @routes.get("/graph/data")
     def data() -> Response:

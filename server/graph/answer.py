@@ -120,6 +120,7 @@ class Node(Struct, gc=False):
     """A service, or with `group_by` all with one value (`members` of them; `internal` is between those).
 
     Inbound and outbound are the node's own, over all its edges in the window, however the picture is cropped.
+    `x` (to the right) and `y` (down): where it is drawn, when that was asked for.
     """
 
     id: str
@@ -132,6 +133,8 @@ class Node(Struct, gc=False):
     outbound: NodeTotals
     members: int | UnsetType = UNSET
     internal: NodeTotals | UnsetType = UNSET
+    x: float | UnsetType = UNSET
+    y: float | UnsetType = UNSET
 
 
 class Totals(Struct, gc=False):

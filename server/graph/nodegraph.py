@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from chronotope.server.graph.answer import Edge, Evidence, Graph, Node, NodeTotals
 
@@ -33,6 +33,10 @@ NODE_FIELDS = (
     Field("detail__kind", shown="Kind"),
     Field("detail__layers", shown="Layers"),
 )
+# Only when positions are asked for: a panel lays out by itself unless every row has them.
+PLACE_FIELDS = (Field("fixedx", number=True), Field("fixedy", number=True))
+# Grafana's nodes are larger than ours, with two lines of text below.
+_WIDER, _HIGHER = 1.3, 2.2
 EDGE_FIELDS = (
     Field("id"),
     Field("source"),
@@ -46,8 +50,12 @@ EDGE_FIELDS = (
 
 
 def node_rows(graph: Graph) -> list[Row]:
-    """Return one row a node."""
-    return [_node_row(node, graph.window.seconds) for node in graph.nodes]
+    """Return one row a node; with places, if the graph has them."""
+    rows = [_node_row(node, graph.window.seconds) for node in graph.nodes]
+    for row, node in zip(rows, graph.nodes, strict=True):
+        if node.x is not UNSET and node.y is not UNSET:
+            row |= {"fixedx": node.x * _WIDER, "fixedy": node.y * _HIGHER}
+    return rows
 
 
 def edge_rows(graph: Graph) -> list[Row]:
@@ -57,15 +65,20 @@ def edge_rows(graph: Graph) -> list[Row]:
 
 def frames(graph: Graph) -> Row:
     """Return both as Grafana data frames."""
-    return {"frames": [_frame("nodes", NODE_FIELDS, node_rows(graph)), _frame("edges", EDGE_FIELDS, edge_rows(graph))]}
+    fields = NODE_FIELDS + (PLACE_FIELDS if _is_placed(graph) else ())
+    return {"frames": [_frame("nodes", fields, node_rows(graph)), _frame("edges", EDGE_FIELDS, edge_rows(graph))]}
 
 
-def plugin_fields() -> Row:
+def plugin_fields(*, placed: bool = False) -> Row:
     """Return the fields as the Node Graph API data source asks for them."""
     return {
-        "nodes_fields": [_plugin_field(f) for f in NODE_FIELDS],
+        "nodes_fields": [_plugin_field(f) for f in (*NODE_FIELDS, *(PLACE_FIELDS if placed else ()))],
         "edges_fields": [_plugin_field(f) for f in EDGE_FIELDS],
     }
+
+
+def _is_placed(graph: Graph) -> bool:
+    return bool(graph.nodes) and all(node.x is not UNSET for node in graph.nodes)
 
 
 def rate_text(evidence: Evidence, seconds: int) -> str:

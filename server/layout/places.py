@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.store import Store
+from chronotope.server.graph.answer import Graph
 from chronotope.server.graph.columns import EdgeColumns, coded
 from chronotope.server.graph.directory import read_attributes, read_kinds, read_lifetimes
 from chronotope.server.graph.group import make_groups
@@ -34,6 +35,14 @@ class Positions(Struct):
     nodes: list[str]
     x: list[float]
     y: list[float]
+
+
+def place_nodes(graph: Graph, positions: Positions) -> None:
+    """Write into each node where it is drawn; into none, if one of them has no place."""
+    at = {name: place for name, *place in zip(positions.nodes, positions.x, positions.y, strict=True)}
+    if all(node.id in at for node in graph.nodes):
+        for node in graph.nodes:
+            node.x, node.y = at[node.id]
 
 
 class Places:

@@ -90,3 +90,21 @@ def test_places_are_given_also_where_they_cannot_be_stored():
         before = by_name(places.positions("", T0 * 1000))
         see(store, ("c", "d"))
         assert by_name(places.positions("", T0 * 1000)).items() >= before.items()
+
+
+def test_places_come_with_the_graph_and_with_grafanas_node_graph_when_asked_for():
+    with new_store() as store:
+        see(store, ("shop/front", "shop/cart"), ("shop/cart", "db"))
+        client = create_app(store, Settings(clock=lambda: (T0 + 60) * 1000)).test_client()
+        plain = client.get("/api/v1/graph").json["nodes"]
+        assert not any("x" in node for node in plain)
+        placed = {node["id"]: node for node in client.get("/api/v1/graph?positions=true").json["nodes"]}
+        assert placed["shop/front"]["x"] < placed["shop/cart"]["x"] < placed["db"]["x"]
+        for path in ("/api/v1/graph?format=nodegraph&positions=true", "/api/v1/graph?format=nodegraph"):
+            fields = {field["name"] for field in client.get(path).json["frames"][0]["schema"]["fields"]}
+            assert ({"fixedx", "fixedy"} <= fields) == path.endswith("true")
+        api = "/grafana/nodegraph/api/graph"
+        named = {field["field_name"] for field in client.get(f"{api}/fields?positions=true").json["nodes_fields"]}
+        rows = client.get(f"{api}/data?positions=true").json["nodes"]
+        assert all(set(row) == named for row in rows)
+        assert len({(row["fixedx"], row["fixedy"]) for row in rows}) == 3
