@@ -231,3 +231,57 @@ def test_without_owners_a_call_that_nobody_answers_goes_to_the_address(dump, win
     assert bare == dict.fromkeys(["10.77.0.20", "10.77.0.32", "10.77.0.60", "10.77.0.80"], "external") | {
         "10.96.0.40": "database"
     }
+
+
+def read_json(command, store, *options):
+    """What a command answers from a store."""
+    done = chronotope(command, "--store", store, *options, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory, dump, owners):
+    """The store into which the capture was imported as history, with who owned what."""
+    folder = tmp_path_factory.mktemp("history")
+    config, store = folder / "config.yaml", f"chdb://{folder}/store"
+    config.write_text(yaml.safe_dump({"identities": owners}))
+    done = chronotope("import", str(dump), "--input", "otlp", "--store", store, "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+def happened(capture, event, name):
+    """When something was done to the real system, Unix seconds."""
+    lines = map(json.loads, (capture / "events.jsonl").read_text().splitlines())
+    return next(line["ts_ns"] // 10**9 for line in lines if (line["event"], line["name"]) == (event, name))
+
+
+def around(at_s, seconds):
+    """Some seconds before and after an instant, cut by ten seconds, as options of `diff`."""
+    begin = at_s // 10 * 10
+    return "--before", str(begin), "--after", str(begin + seconds), "--window", f"{seconds}s"
+
+
+def test_the_answers_name_what_was_done_to_the_system(history, capture, window):
+    """Promo came; orders-2 was killed, and for a moment the proxy had nobody to hand requests to."""
+    came, killed = happened(capture, "config", "promo_host=10.77.0.80"), happened(capture, "stop", "orders-2")
+    for at_s, seconds, target in ((came, 30, "promo"), (killed, 60, "haproxy")):
+        edges = read_json("diff", history, *around(at_s, seconds))["edges"]
+        assert [(e["source"], e["target"]) for e in edges if e["status"] == "added"] == [("shop/frontend", target)]
+    times = ("--from", str(window["from"]), "--to", str(window["to"]))
+    events = read_json("events", history, *times, "--type", "new_dependency")["events"]
+    assert [event["edge"]["target"] for event in events] == ["promo", "haproxy"]
+    answer = read_json("culprits", history, "--at", str(came // 10 * 10 + 60), "--window", "1m")
+    first = answer["culprits"][0]
+    assert (first["service"], first["reasons"][0]["target"]) == ("shop/frontend", "promo")
+
+
+def test_an_address_that_moved_is_named_where_nobody_owns_it(dump, capture, tmp_path):
+    moved, store = happened(capture, "config", "promo_host=10.77.0.32"), f"chdb://{tmp_path}/store"
+    assert chronotope("import", str(dump), "--input", "otlp", "--store", store).returncode == 0
+    edges = read_json("diff", store, *around(moved, 50))["edges"]
+    statuses = {edge["target"]: edge["status"] for edge in edges if edge["status"] in ("added", "removed")}
+    assert statuses["10.77.0.32"] == "added"
+    last = read_json("graph", store, "--from", str(moved // 10 * 10 + 10), "--to", str(moved // 10 * 10 + 60))["edges"]
+    assert "10.77.0.80" not in {edge["target"] for edge in last}
