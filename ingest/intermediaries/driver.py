@@ -54,6 +54,7 @@ class IntermediaryMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.epochs = Counter("chronotope_intermediaries_epochs", "Ten-minute epochs resolved.", registry=registry)
+        self.rounds = Counter("chronotope_intermediaries_rounds", "Looks for new evidence.", registry=registry)
         self.edges = Counter("chronotope_intermediaries_rows", "Rows written by the resolution.", registry=registry)
         self.failing = Gauge("chronotope_intermediaries_failing", "1 while rounds fail.", registry=registry)
 
@@ -92,16 +93,17 @@ class Intermediaries:
 
     def _run(self) -> None:
         failing, took_s = False, 0.0
-        while not self._stopping.wait(max(ROUND_S, 4 * took_s)):
+        while not self._stopping.wait(max(ROUND_S, 2 * took_s)):
             began = time.monotonic()
             try:
                 self.round()
                 failing = False
-            except ChronotopeError as error:
+            except (ChronotopeError, ValueError, ArithmeticError) as error:
                 if not failing:
                     logger.warning("intermediaries are not resolved: %s", error)
                 failing = True
             self._metrics.failing.set(failing)
+            self._metrics.rounds.inc()
             took_s = time.monotonic() - began
 
     def round(self) -> int:

@@ -21,6 +21,7 @@ from chronotope.server.graph.assemble import window_of
 from chronotope.server.graph.directory import read_kinds
 from chronotope.server.graph.findings import find
 from chronotope.server.graph.levels import plan_window
+from chronotope.server.graph.proposing import propose
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import read_edges
 from chronotope.server.settings import Settings
@@ -37,7 +38,10 @@ def answer_findings(store: Store, settings: Settings, parameters: FindingsParame
     start_ms, end_ms = parameters.interval(now_ms)
     plan = plan_window(start_ms, end_ms, settings.retention, now_ms)
     columns = read_edges(store, plan, Question(start_ms=start_ms, end_ms=end_ms))
-    body = msgspec.json.encode(find(columns, read_kinds(store), window_of(plan)))
+    kinds = read_kinds(store)
+    found = find(columns, kinds, window_of(plan))
+    found.proposals = propose(store, plan, columns, kinds)
+    body = msgspec.json.encode(found)
     past = end_ms <= now_ms - SETTLED_AFTER_MS
     return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")
 
@@ -67,11 +71,18 @@ def _described() -> dict[str, Any]:
         "calls": {"type": "integer"},
         "reason": text,
     }
+    count = {"type": "integer"}
+    proposal = {"service": text, "callers": count, "targets": count, "correlation": {"type": "number"}, "reason": text}
     answer = {
         "window": {"$ref": "#/components/schemas/Window"},
         "findings": {
             "type": "array",
             "items": {"type": "object", "properties": finding, "required": list(finding)},
+        },
+        "proposals": {
+            "type": "array",
+            "description": "Services that look like proxies or balancers which nobody declared.",
+            "items": {"type": "object", "properties": proposal, "required": list(proposal)},
         },
     }
     schema = {"type": "object", "properties": answer, "required": list(answer)}

@@ -35,4 +35,7 @@ def findings(store: str | None, server: str | None, form: str, **options: Any) -
         edge = finding["edge"]
         click.echo(f"{finding['type']}: {edge['source']} → {edge['target']} ({edge['protocol']})")
         click.echo(f"  {finding['reason']}")
+    for proposal in answer["proposals"]:
+        click.echo(f"undeclared_intermediary: {proposal['service']}")
+        click.echo(f"  {proposal['reason']}; see `intermediaries` in the configuration")
     click.echo(f"{len(answer['findings'])} findings")

@@ -19,6 +19,7 @@ import numpy as np
 
 from chronotope.server.graph.answer import Layer, Window
 from chronotope.server.graph.columns import EdgeColumns, LayerColumns
+from chronotope.server.graph.proposing import Proposal
 
 FindingType = Literal["never_traced", "never_in_metrics", "never_in_network", "unknown_caller"]
 
@@ -48,6 +49,7 @@ class Findings(msgspec.Struct):
 
     window: Window
     findings: list[Finding]
+    proposals: list[Proposal] = []  # services that look like undeclared intermediaries
 
 
 class _Seen:

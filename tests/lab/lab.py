@@ -157,7 +157,7 @@ def run(folder: Path, seed: int, seconds: float, *, rate: float = 12.0, callers:
                 _call(plan, wires, seed, seconds, rate)
                 time.sleep(6)  # connections that were kept close, and the agent reads once more
             window = {"from": began, "to": int(time.time()) + 10, "layers": "network"}
-            _settled(server, window)
+            _settled(server)
             resolved, hops = server.get("/api/v1/graph", **window), server.get("/api/v1/graph", **window, view="hops")
     truth = {
         (caller, target): calls
@@ -194,12 +194,12 @@ def _agent(server: ServerProcess) -> Iterator[ChronotopeProcess]:
         agent.stop()
 
 
-def _settled(server: ServerProcess, window: dict[str, object]) -> None:
-    """Wait until the resolution of what came last does not change any more."""
-    before: object = None
-    for _ in range(12):
-        time.sleep(6)
-        now = server.get("/api/v1/graph", **window)["edges"]
-        if now == before:
-            return
-        before = now
+def _settled(server: ServerProcess) -> None:
+    """Wait until a round has begun and ended since what came last."""
+    rounds = "chronotope_intermediaries_rounds_total"
+    done = server.metric(rounds) + 2
+    deadline = time.monotonic() + 180
+    while server.metric(rounds) < done:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the resolution takes too long:\n{server.log}")
+        time.sleep(0.5)
