@@ -72,6 +72,13 @@ class World:
         """Return the calls a day of each edge, float64[E]."""
         return np.where(self.habit == NIGHTLY, self.rate * self._length, self.rate * DAY)
 
+    def expected_of(self, edge: int, at: np.ndarray) -> np.ndarray:
+        """Return the events expected of a steady, daily or nightly edge in some buckets, had it lived on."""
+        if self.habit[edge] == NIGHTLY:
+            return self.rate[edge] * ((at - self._phase[edge]) % DAY < self._length[edge])
+        wave = np.cos(2 * np.pi * (at - self._phase[edge]) / DAY) if self.habit[edge] == DAILY else 0.0
+        return np.asarray(self.rate[edge] * (1 + self._depth[edge] * wave) + 0.0 * at)
+
     def hours(self) -> Iterator[tuple[int, Evidence]]:
         """Yield (first bucket since the epoch, evidence) hour after hour."""
         rng = np.random.default_rng(self.seed + 1)

@@ -14,7 +14,16 @@ import numpy as np
 
 from chronotope.schema.observations import LAYERS
 from chronotope.server.events.event import NEW, RETURNED, VANISHED
-from chronotope.server.events.layer import APPEARED, GONE, OUT_BUCKETS, LayerState, Rules
+from chronotope.server.events.layer import (
+    APPEARED,
+    GONE,
+    OUT_BUCKETS,
+    LayerState,
+    Rules,
+    advance,
+    new_layer,
+    with_strands,
+)
 
 
 class Evidence(NamedTuple):
@@ -77,11 +86,10 @@ class Detector:
             own = np.flatnonzero(evidence.layer == code)
             if not len(own):
                 continue
-            state = self.layers.setdefault(name, LayerState())
-            before = int(state.head["last"][0])
-            state.strands_for(edge[own], len(self.numbers))
+            state = with_strands(self.layers.get(name) or new_layer(), edge[own], len(self.numbers))
+            self.layers[name], before = state, int(state.head["last"][0])
             order = own[np.lexsort((edge[own], evidence.bucket[own]))]
-            turned = state.advance(evidence.bucket[order], edge[order], evidence.events[order], width, self.rules)
+            turned = advance(state, evidence.bucket[order], edge[order], evidence.events[order], width, self.rules)
             heard[name] = np.concatenate([[before], np.unique(evidence.bucket[order])])
             turns.append((name, turned))
         self.position = max(self.position, end)

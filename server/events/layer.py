@@ -6,7 +6,8 @@ in which the layer saw nothing, or far less than usual, is no evidence of silenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from chronotope.server.events.silence import (
     chances,
     compiled,
     fade_recent,
+    forget,
     missed_for,
     rate,
     remember,
@@ -32,8 +34,9 @@ APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
 
 _USUAL, _SHARE = 20.0, 0.3  # of so many strands usually in a bucket, less than this share are an outage too
+_HOLE = 30  # buckets without anything: what was done in them was not seen
 _SHORTEST = 3  # ticks of silence
-_CAUTION = 4.0  # what is not known exactly (rhythm, tail) must not break the promise
+_CAUTION = 2.0  # what is not known exactly (rhythm, tail) must not break the promise
 _LONGER = 1.25  # than any that ended
 _SHAPE_TICKS = 360.0  # how many ticks of an even day the layer's shape begins with
 
@@ -71,90 +74,97 @@ class Rules:
         return np.array([self.false_a_day, self.look_back, self.young, 0.5 ** (1 / self.half_life_days)])
 
 
-def _new_head() -> np.ndarray:
-    head = np.zeros(1, HEAD)
-    head["begin"] = -1
-    head["shape"] = 1.0
-    return head
+class LayerState(NamedTuple):
+    """Strands of a layer: S records, and by strand counts and ticks by hour of the day, float32[S, 24], the largest
+    surprises and ticks of silences that ended, float32[S, 2, TOPS], and the days they ended on, modulo 256.
+    """
 
-
-@dataclass(slots=True)
-class LayerState:
-    """Strands of a layer: S records, and counts and ticks by hour of the day, float32[S, 24]."""
-
-    head: np.ndarray = field(default_factory=_new_head)
-    strands: np.ndarray = field(default_factory=lambda: np.zeros(0, STRAND))
-    counts: np.ndarray = field(default_factory=lambda: np.zeros((0, HOURS), np.float32))
-    exposure: np.ndarray = field(default_factory=lambda: np.zeros((0, HOURS), np.float32))
-    tops: np.ndarray = field(default_factory=lambda: np.zeros((0, 2, TOPS), np.float32))
-    strand_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # edge → strand, -1 none
+    head: np.ndarray
+    strands: np.ndarray
+    counts: np.ndarray
+    exposure: np.ndarray
+    tops: np.ndarray
+    top_days: np.ndarray
+    strand_of: np.ndarray  # edge → strand, -1 none
 
     def copy(self) -> LayerState:
         """Return a state that goes its own way."""
-        parts = (self.head, self.strands, self.counts, self.exposure, self.tops, self.strand_of)
-        return LayerState(*(part.copy() for part in parts))
+        return LayerState(*(part.copy() for part in self))
 
-    def strands_for(self, edges: np.ndarray, count: int) -> np.ndarray:
-        """Return the strand of each edge, int32[N], new ones where there is none; `count` edges are known."""
-        if len(self.strand_of) < count:
-            self.strand_of = np.concatenate([self.strand_of, np.full(count - len(self.strand_of), -1, np.int32)])
-        fresh = np.unique(edges[self.strand_of[edges] < 0])
-        if len(fresh):
-            self.strand_of[fresh] = len(self.strands) + np.arange(len(fresh), dtype=np.int32)
-            more = np.zeros(len(fresh), STRAND)
-            more["edge"] = fresh
-            self.strands = np.concatenate([self.strands, more])
-            none = np.zeros((len(fresh), HOURS), np.float32)
-            self.counts, self.exposure = np.concatenate([self.counts, none]), np.concatenate([self.exposure, none])
-            self.tops = np.concatenate([self.tops, np.zeros((len(fresh), 2, TOPS), np.float32)])
-        found: np.ndarray = self.strand_of[edges]
-        return found
 
-    def advance(self, bucket: np.ndarray, edge: np.ndarray, count: np.ndarray, width: int, rules: Rules) -> np.ndarray:
-        """Take N rows of evidence in order of bucket and edge, all later than before; return what turned, TURN[T].
+def new_layer() -> LayerState:
+    """Return the state of a layer that nothing is known of."""
+    head = np.zeros(1, HEAD)
+    head["begin"] = -1
+    head["shape"] = 1.0
+    return LayerState(head, *_rows(0), np.zeros(0, np.int32))
 
-        Args:
-            bucket: int64[N], Unix time / 10 s; of rows that cover several buckets the first. Rows of one edge and
-                bucket add up.
-            edge: int32[N] indices of edges known to `strands_for`.
-            count: float64[N], positive.
-            width: buckets that a row covers.
-        """
-        if not len(bucket):
-            return np.zeros(0, TURN)
-        strand = self.strand_of[edge]
-        once = np.flatnonzero(np.concatenate([[True], (bucket[1:] != bucket[:-1]) | (strand[1:] != strand[:-1])]))
-        bucket, strand, count = bucket[once], strand[once], np.add.reduceat(count, once)
-        begins = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
-        bounds = np.append(begins, len(bucket))
-        turns = np.zeros(2 * len(bucket) + len(self.strands), TURN)
-        found = _advance(
-            self.head, self.strands, self.counts, self.exposure, self.tops, bucket[begins], bounds, strand, count,
-            width, rules.array(), turns,
-        )  # fmt: skip
-        return turns[:found].copy()
+
+def with_strands(state: LayerState, edges: np.ndarray, count: int) -> LayerState:
+    """Return the state with a strand for each of some edges; `count` edges are known."""
+    unknown = np.full(max(count - len(state.strand_of), 0), -1, np.int32)
+    strand_of = np.concatenate([state.strand_of, unknown]) if len(unknown) else state.strand_of
+    fresh = np.unique(edges[strand_of[edges] < 0])
+    if not len(fresh):
+        return state._replace(strand_of=strand_of)
+    strand_of[fresh] = len(state.strands) + np.arange(len(fresh), dtype=np.int32)
+    more = _rows(len(fresh))
+    more[0]["edge"] = fresh
+    strands, counts, exposure, tops, top_days = map(np.concatenate, zip(state[1:-1], more, strict=True))
+    return LayerState(state.head, strands, counts, exposure, tops, top_days, strand_of)
+
+
+def _rows(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a layer keeps by strand, of so many new ones."""
+    by_hour, tops = (count, HOURS), (count, 2, TOPS)
+    strands, counts, exposure = np.zeros(count, STRAND), np.zeros(by_hour, np.float32), np.zeros(by_hour, np.float32)
+    return strands, counts, exposure, np.zeros(tops, np.float32), np.zeros(tops, np.uint8)
+
+
+def advance(
+    state: LayerState, bucket: np.ndarray, edge: np.ndarray, count: np.ndarray, width: int, rules: Rules
+) -> np.ndarray:
+    """Take N rows of evidence in order of bucket and edge, all later than before; return what turned, TURN[T].
+
+    Args:
+        state: has a strand for each edge; it is changed.
+        bucket: int64[N], Unix time / 10 s; of rows that cover several buckets the first. Rows of one edge and bucket
+            add up.
+        edge: int32[N] indices of edges.
+        count: float64[N], positive.
+        width: buckets that a row covers.
+    """
+    if not len(bucket):
+        return np.zeros(0, TURN)
+    strand = state.strand_of[edge]
+    once = np.flatnonzero(np.concatenate([[True], (bucket[1:] != bucket[:-1]) | (strand[1:] != strand[:-1])]))
+    bucket, strand, count = bucket[once], strand[once], np.add.reduceat(count, once)
+    begins = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
+    turns = np.zeros(2 * len(bucket) + len(state.strands), TURN)
+    bounds = np.append(begins, len(bucket))
+    found = _advance(state, bucket[begins], bounds, strand, count, width, rules.array(), turns)
+    return turns[:found].copy()
 
 
 @compiled
 def _advance(
-    heads: np.ndarray, strands: np.ndarray, counts: np.ndarray, exposure: np.ndarray, tops: np.ndarray,
-    buckets: np.ndarray, bounds: np.ndarray, strand: np.ndarray, count: np.ndarray, width: int, rules: np.ndarray,
-    turns: np.ndarray,
+    state: LayerState, buckets: np.ndarray, bounds: np.ndarray, strand: np.ndarray, count: np.ndarray, width: int,
+    rules: np.ndarray, turns: np.ndarray,
 ) -> int:  # fmt: skip
-    head, found = heads[0], 0
+    head, found = state.head[0], 0
     for at in range(len(buckets)):
         bucket = buckets[at]
         spoke = float(bounds[at + 1] - bounds[at])
-        _turn_hours(head, strands, counts, exposure, tops, bucket, rules)
+        ticks = float(width) if _is_covered(head, spoke, width) else 0.0
+        if ticks == 0 or (head["begin"] >= 0 and bucket - head["last"] > _HOLE * width):
+            _begin_anew(state, bucket, rules)
+        _turn_hours(state, bucket, rules)
         if bucket - head["last"] > OUT_BUCKETS:
             head["back"] = bucket
         head["last"] = bucket
-        ticks = float(width) if _is_covered(head, spoke, width) else 0.0
         hour = (bucket // BUCKETS_AN_HOUR) % HOURS
         for row in range(bounds[at], bounds[at + 1]):
-            kind = _speak(
-                head, strands, counts, exposure, tops, strand[row], bucket, hour, count[row], ticks, width, rules
-            )
+            kind = _speak(state, strand[row], bucket, count[row], ticks, width, rules)
             if kind >= 0:
                 turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, kind, strand[row]
                 turns[found]["last"] = bucket
@@ -163,7 +173,7 @@ def _advance(
         head["ticks"][hour] += ticks
         head["strands"][hour] += spoke if ticks > 0 else 0.0
         if head["clock"] >= head["next_due"]:
-            found = _fall_silent(head, strands, counts, exposure, tops, bucket, width, rules, turns, found)
+            found = _fall_silent(state, bucket, width, rules, turns, found)
     return found
 
 
@@ -179,54 +189,70 @@ def _is_covered(head: Record, spoke: float, width: int) -> bool:
 
 
 @compiled
-def _turn_hours(
-    head: Record,
-    strands: np.ndarray,
-    counts: np.ndarray,
-    exposure: np.ndarray,
-    tops: np.ndarray,
-    bucket: int,
-    rules: np.ndarray,
-) -> None:
+def _turn_hours(state: LayerState, bucket: int, rules: np.ndarray) -> None:
     """When an hour has passed: add up what silent strands missed in it, and look at the new hour's rates."""
-    hour = bucket // BUCKETS_AN_HOUR
+    head, hour = state.head[0], bucket // BUCKETS_AN_HOUR
     if head["begin"] < 0:
         head["begin"] = head["last"] = head["back"] = bucket
         head["hour"], head["starts"][hour % KEPT_HOURS] = hour, head["clock"]
     passed = hour - head["hour"]
     if passed <= 0:
         return
-    before = head["hour"] % HOURS
-    for own in range(len(strands)):
-        if strands[own]["state"] > 0:
-            expected = rate(strands[own], counts[own], exposure[own], head["shape"], before)
-            strands[own]["missed"] += expected * max(head["clock"] - strands[own]["mark"], 0.0)
-            strands[own]["mark"] = max(head["clock"], strands[own]["mark"])
+    _miss(state)
     for later in range(max(1, passed - KEPT_HOURS), passed + 1):
         head["starts"][(head["hour"] + later) % KEPT_HOURS] = head["clock"]
     days = hour // HOURS - head["hour"] // HOURS
     head["hour"] = hour
     if days > 0:
-        _fade(head, strands, counts, exposure, tops, rules[3] ** days)
+        _fade(state, rules[3] ** days, hour // HOURS)
     _reshape(head)
     head["next_due"] = np.inf
-    for own in range(len(strands)):
-        if strands[own]["state"] == 1:
-            _set_due(head, strands[own], counts[own], exposure[own], tops[own], hour % HOURS, rules)
+    for own in range(len(state.strands)):
+        if state.strands[own]["state"] == 1:
+            _set_due(state, own, hour % HOURS, rules)
 
 
 @compiled
-def _fade(
-    head: Record, strands: np.ndarray, counts: np.ndarray, exposure: np.ndarray, tops: np.ndarray, factor: float
-) -> None:
-    for own in range(len(strands)):
-        strands[own]["events"] *= factor
-        strands[own]["seen"] *= factor
-        strands[own]["spoken"] *= factor
-        strands[own]["square"] *= factor
-    tops *= np.float32(factor)
-    counts *= np.float32(factor)
-    exposure *= np.float32(factor)
+def _begin_anew(state: LayerState, bucket: int, rules: np.ndarray) -> None:
+    """After a hole in what the layer saw, the silence of edges that are silent for hours begins anew.
+
+    They may have spoken in the hole: a nightly job's whole run may be in it. For the rest of the hour nothing is missed
+    either: what is done in an hour may be done in that part of it that was not seen.
+    """
+    head, hour = state.head[0], bucket // BUCKETS_AN_HOUR
+    until = head["clock"] + BUCKETS_AN_HOUR - bucket % BUCKETS_AN_HOUR
+    for own in range(len(state.strands)):
+        strand = state.strands[own]
+        if strand["state"] == 1 and state.tops[own, 1, 0] >= BUCKETS_AN_HOUR:
+            strand["since"], strand["mark"], strand["missed"] = head["clock"], until, 0.0
+            _set_due(state, own, hour % HOURS, rules)
+
+
+@compiled
+def _miss(state: LayerState) -> None:
+    """Add up what silent strands missed in the hour that ends."""
+    head = state.head[0]
+    for own in range(len(state.strands)):
+        strand = state.strands[own]
+        if strand["state"] > 0 and head["clock"] > strand["mark"]:
+            pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], head["hour"] % HOURS)
+            strand["missed"] += pace * (head["clock"] - strand["mark"])
+            strand["mark"] = head["clock"]
+
+
+@compiled
+def _fade(state: LayerState, factor: float, today: int) -> None:
+    """Let a day's worth of what was counted fade, and forget silences of long ago."""
+    for own in range(len(state.strands)):
+        strand = state.strands[own]
+        strand["events"] *= factor
+        strand["seen"] *= factor
+        strand["spoken"] *= factor
+        strand["square"] *= factor
+        forget(strand, state.tops[own], state.top_days[own], today)
+    state.counts[:] *= np.float32(factor)
+    state.exposure[:] *= np.float32(factor)
+    head = state.head[0]
     for hour in range(HOURS):
         head["ticks"][hour] *= factor
         head["strands"][hour] *= factor
@@ -241,123 +267,109 @@ def _reshape(head: Record) -> None:
 
 
 @compiled
-def _set_due(
-    head: Record,
-    strand: Record,
-    counts: np.ndarray,
-    exposure: np.ndarray,
-    tops: np.ndarray,
-    hour: int,
-    rules: np.ndarray,
-) -> None:
-    poisson, tail, ticks = wanted(strand, tops, rules[0] / _CAUTION)
-    pace = rate(strand, counts, exposure, head["shape"], hour)
+def _set_due(state: LayerState, own: int, hour: int, rules: np.ndarray) -> None:
+    """See when the present silence of a strand will be improbable, if the hour goes on."""
+    head, strand = state.head[0], state.strands[own]
+    poisson, tail, ticks = wanted(strand, state.tops[own], rules[0] / _CAUTION)
+    pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
     first = strand["mark"] + max(missed_for(strand, poisson) - strand["missed"], 0.0) / pace
     second = strand["mark"] + max(missed_for(strand, tail) - strand["missed"], 0.0) / pace
     # A silence of few buckets cannot be told from chance, whatever the rate.
-    shortest = strand["since"] + max(_SHORTEST, _LONGER * tops[1, 0])
+    shortest = strand["since"] + max(_SHORTEST, _LONGER * state.tops[own, 1, 0])
     strand["due"] = max(first, min(second, strand["since"] + ticks), shortest)
     head["next_due"] = min(head["next_due"], strand["due"])
 
 
 @compiled
-def _speak(
-    head: Record, strands: np.ndarray, counts: np.ndarray, exposure: np.ndarray, tops: np.ndarray,
-    own: int, bucket: int, hour: int, count: float, ticks: float, width: int, rules: np.ndarray,
-) -> int:  # fmt: skip
+def _speak(state: LayerState, own: int, bucket: int, count: float, ticks: float, width: int, rules: np.ndarray) -> int:
     """A strand has evidence; return what turned by it, -1 for nothing."""
-    strand, now = strands[own], head["clock"] + ticks
-    kind = -1
+    head, strand, kind = state.head[0], state.strands[own], -1
     if strand["state"] == 0 or bucket - strand["last"] > rules[1]:
         kind = APPEARED
-        _begin(strand, counts[own], exposure[own], tops[own], bucket, hour, count, max(ticks, 1.0))
+        _begin(state, own, bucket, count, max(ticks, 1.0))
     else:
         if strand["state"] == 2:
             kind = RETURNED
         elif strand["last"] < head["back"]:
             kind = RESUMED
         if ticks > 0:
-            _count(head, strand, counts[own], exposure[own], tops[own], bucket, hour, count, ticks)
+            _count(state, own, bucket, count, ticks)
+    now = head["clock"] + ticks
     strand["state"], strand["last"] = 1, bucket + width - 1
     strand["missed"], strand["mark"], strand["since"] = 0.0, now, now
-    _set_due(head, strand, counts[own], exposure[own], tops[own], hour, rules)
+    _set_due(state, own, (bucket // BUCKETS_AN_HOUR) % HOURS, rules)
     return kind
 
 
 @compiled
-def _begin(
-    strand: Record,
-    counts: np.ndarray,
-    exposure: np.ndarray,
-    tops: np.ndarray,
-    bucket: int,
-    hour: int,
-    count: float,
-    ticks: float,
-) -> None:
-    counts[:] = 0
-    exposure[:] = 0
-    tops[:] = 0
-    counts[hour], exposure[hour] = count, ticks
+def _begin(state: LayerState, own: int, bucket: int, count: float, ticks: float) -> None:
+    """Begin a strand's history, with nothing of what was before."""
+    strand, hour = state.strands[own], (bucket // BUCKETS_AN_HOUR) % HOURS
+    state.counts[own] = 0
+    state.exposure[own] = 0
+    state.tops[own] = 0
+    state.counts[own, hour], state.exposure[own, hour] = count, ticks
     strand["first"], strand["events"], strand["seen"] = bucket, count, ticks
     strand["spoken"], strand["square"], strand["silences"] = min(count, ticks), 0.0, 0
     strand["lately"] = strand["lately_expected"] = count
 
 
 @compiled
-def _count(
-    head: Record, strand: Record, counts: np.ndarray, exposure: np.ndarray, tops: np.ndarray, bucket: int, hour: int,
-    count: float, ticks: float,
-) -> None:  # fmt: skip
+def _count(state: LayerState, own: int, bucket: int, count: float, ticks: float) -> None:
     """Add a bucket with evidence, and the silence before it, to what is known of a strand."""
-    expected = rate(strand, counts, exposure, head["shape"], hour)
+    head, strand, hour = state.head[0], state.strands[own], (bucket // BUCKETS_AN_HOUR) % HOURS
+    expected = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
     missed = strand["missed"] + expected * max(head["clock"] - strand["mark"], 0.0)
     expected *= ticks
-    if head["clock"] > strand["since"]:
-        remember(strand, tops, surprise(strand, missed), head["clock"] - strand["since"])
+    silent = head["clock"] - strand["since"]
+    if silent > 0:
+        found, day = surprise(strand, missed), bucket // BUCKETS_A_DAY
+        # Where the layer was out for a part of it, the silence may have been as long as it looks.
+        looks = float(bucket - strand["last"] - 1)
+        length = looks if silent > looks / 2 else silent
+        remember(strand, state.tops[own], state.top_days[own], found, length, day)
     lived = strand["state"] == 1
     strand["square"] += ticks * (count - expected) ** 2 / expected + (missed if lived else 0.0)
     fade_recent(strand, count, expected + (missed if lived else 0.0))
     strand["events"] += count
     strand["spoken"] += min(count, ticks)
-    counts[hour] += count
+    state.counts[own, hour] += count
     if lived:
-        strand["seen"] += head["clock"] + ticks - strand["since"]
-        _expose(head, exposure, strand["last"] // BUCKETS_AN_HOUR, bucket // BUCKETS_AN_HOUR, strand["since"], ticks)
+        strand["seen"] += silent + ticks
+        _expose(head, state.exposure[own], strand, bucket // BUCKETS_AN_HOUR, ticks)
     else:
         strand["seen"] += ticks
-        exposure[hour] += ticks
+        state.exposure[own, hour] += ticks
 
 
 @compiled
-def _expose(head: Record, exposure: np.ndarray, first: int, last: int, since: float, ticks: float) -> None:
-    """Divide the ticks since `since` by hours of the day."""
+def _expose(head: Record, exposure: np.ndarray, strand: Record, last: int, ticks: float) -> None:
+    """Divide the ticks since a strand last spoke by hours of the day."""
+    first = strand["last"] // BUCKETS_AN_HOUR
     for hour in range(max(first, last - KEPT_HOURS + 1), last + 1):
-        start = max(head["starts"][hour % KEPT_HOURS], since)
+        start = max(head["starts"][hour % KEPT_HOURS], strand["since"])
         end = head["clock"] + ticks if hour == last else head["starts"][(hour + 1) % KEPT_HOURS]
         exposure[hour % HOURS] += max(end - start, 0.0)
 
 
 @compiled
-def _fall_silent(
-    head: Record, strands: np.ndarray, counts: np.ndarray, exposure: np.ndarray, tops: np.ndarray,
-    bucket: int, width: int, rules: np.ndarray, turns: np.ndarray, found: int,
-) -> int:  # fmt: skip
+def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, turns: np.ndarray, found: int) -> int:
     """Tell the strands whose silence has become improbable."""
-    head["next_due"], hour = np.inf, (bucket // BUCKETS_AN_HOUR) % HOURS
-    for own in range(len(strands)):
-        strand = strands[own]
+    head, hour = state.head[0], (bucket // BUCKETS_AN_HOUR) % HOURS
+    head["next_due"] = np.inf
+    for own in range(len(state.strands)):
+        strand = state.strands[own]
         if strand["state"] != 1:
             continue
         if strand["due"] > head["clock"] or _may_be_daily(head, strand, bucket, rules[2]):
             head["next_due"] = min(head["next_due"], strand["due"])
             continue
-        expected = rate(strand, counts[own], exposure[own], head["shape"], hour)
-        missed = strand["missed"] + expected * (head["clock"] - strand["mark"])
+        pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
+        found_by = surprise(strand, strand["missed"] + pace * max(head["clock"] - strand["mark"], 0.0))
         strand["state"] = 2
         turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, GONE, own
         turns[found]["last"] = strand["last"]
-        turns[found]["chance"] = chances(strand, tops[own], surprise(strand, missed), head["clock"] - strand["since"])
+        turns[found]["chance"] = chances(strand, state.tops[own], found_by, head["clock"] - strand["since"])
         found += 1
     return found
 

@@ -19,7 +19,6 @@ from chronotope.server.events.layer import LayerState, Rules
 
 VERSION = 1
 _EDGES = ("numbers", "gone", "alive", "last")
-_LAYER = ("head", "strands", "counts", "exposure", "tops", "strand_of")
 _STAMP = pa.timestamp("ms", tz="UTC")
 
 
@@ -34,7 +33,7 @@ def pack(detector: Detector) -> bytes:
     """Return a detector's state, compressed."""
     arrays = {name: getattr(detector, name) for name in _EDGES} | {"position": np.array(detector.position)}
     for name, layer in detector.layers.items():
-        arrays |= {f"{name}.{part}": getattr(layer, part) for part in _LAYER}
+        arrays |= {f"{name}.{part}": getattr(layer, part) for part in LayerState._fields}
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
     raw = file.getvalue()
@@ -47,7 +46,9 @@ def unpack(state: bytes, rules: Rules) -> Detector:
     raw = pa.decompress(state[8:], decompressed_size=int.from_bytes(state[:8], "little"), codec="zstd", asbytes=True)
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
         names = {name.partition(".")[0] for name in arrays.files if "." in name}
-        layers = {name: LayerState(*(arrays[f"{name}.{part}"] for part in _LAYER)) for name in sorted(names)}
+        layers = {
+            name: LayerState(*(arrays[f"{name}.{part}"] for part in LayerState._fields)) for name in sorted(names)
+        }
         edges = {name: arrays[name] for name in _EDGES}
         return Detector(rules=rules, position=int(arrays["position"]), layers=layers, **edges)
 

@@ -38,11 +38,11 @@ Record = Any  # one record of an array, as compiled code sees it
 HOURS = 24
 BUCKETS_A_DAY = 8640
 BUCKETS_AN_HOUR = 360
-TOPS = 32  # largest surprises, and ticks, that are kept of silences that ended
+TOPS, TOP_DAYS = 32, 28  # largest surprises, and ticks, that are kept of silences that ended; for how long
 
 _PRIOR_BUCKETS = 5.0  # how many buckets of the prior dispersion a strand begins with
 _LEAST_DISPERSION = 0.3  # of a clockwork
-_PRIOR_EVENTS = 2.0  # how many events of the layer's shape of the day an hour begins with
+_PRIOR_EVENTS = 1.0  # how many events of the layer's shape of the day an hour begins with
 _RECENT_EVENTS = 64.0
 _FEWEST = 4  # silences that have a tail
 _SPREAD = 1.0  # added to sums of excesses: buckets and fading make equal what was not
@@ -58,7 +58,7 @@ STRAND = np.dtype(
         ("seen", np.float64),  # clock ticks while alive
         ("spoken", np.float64),  # buckets with evidence, A
         ("square", np.float64),  # sum of (count - expected)² / expected, silent buckets too
-        ("silences", np.int64),  # that ended
+        ("silences", np.int64),  # that ended, of those that are kept
         ("lately", np.float64),  # recent events, and what was expected of them
         ("lately_expected", np.float64),
         ("missed", np.float64),  # L of the present silence up to `mark`
@@ -168,22 +168,39 @@ def _quantile(strand: Record, largest: np.ndarray, a_day: float) -> float:
 
 
 @compiled
-def remember(strand: Record, tops: np.ndarray, found: float, ticks: float) -> None:
-    """Put the surprise and the ticks of a silence that ended among the largest."""
-    strand["silences"] += 1
-    _put(tops[0], found)
-    _put(tops[1], ticks)
+def remember(strand: Record, tops: np.ndarray, days: np.ndarray, found: float, ticks: float, day: int) -> None:
+    """Put the surprise and the ticks of a silence that ended among the largest, with the day on which it did."""
+    strand["silences"] = min(strand["silences"] + 1, TOPS)
+    _put(tops[0], days[0], found, day)
+    _put(tops[1], days[1], ticks, day)
 
 
 @compiled
-def _put(largest: np.ndarray, value: float) -> None:
+def _put(largest: np.ndarray, days: np.ndarray, value: float, day: int) -> None:
     at = TOPS - 1
     if value <= largest[at]:
         return
     while at > 0 and largest[at - 1] < value:
-        largest[at] = largest[at - 1]
+        largest[at], days[at] = largest[at - 1], days[at - 1]
         at -= 1
-    largest[at] = value
+    largest[at], days[at] = value, day % 256
+
+
+@compiled
+def forget(strand: Record, tops: np.ndarray, days: np.ndarray, today: int) -> None:
+    """Leave out silences that ended too many days ago. They are not faded: equal ones must stay equal."""
+    strand["silences"] = min(_forget(tops[0], days[0], today), _forget(tops[1], days[1], today))
+
+
+@compiled
+def _forget(largest: np.ndarray, days: np.ndarray, today: int) -> int:
+    kept = 0
+    for at in range(TOPS):
+        if largest[at] > 0 and (today - days[at]) % 256 <= TOP_DAYS:
+            largest[kept], days[kept] = largest[at], days[at]
+            kept += 1
+    largest[kept:] = 0
+    return kept
 
 
 @compiled

@@ -1,0 +1,189 @@
+"""The detector over simulated systems: what it promises of false alarms and delays, and what must not confuse it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmarks.edge_world import DAY, EPOCH, World
+from benchmarks.event_truth import LEARNING_DAYS, Judged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chronotope.schema.observations import LAYERS
+from chronotope.server.events.detector import Detector, Evidence, Found
+from chronotope.server.events.event import NEW, RETURNED, VANISHED
+from chronotope.server.events.layer import Rules
+from chronotope.server.events.saving import pack, unpack
+
+MINUTE, HOUR = 6, 360
+
+
+def evidence(*edges: tuple[int, np.ndarray, np.ndarray | int], layer: str = "trace") -> Evidence:
+    """Evidence of (number, buckets since EPOCH, counts) of one layer."""
+    bucket = np.concatenate([buckets for _, buckets, _ in edges]) + EPOCH
+    number = np.concatenate([np.full(len(buckets), own, np.uint64) for own, buckets, _ in edges])
+    counts = np.concatenate([np.broadcast_to(own, len(buckets)) for _, buckets, own in edges])
+    return Evidence(bucket, np.full(len(bucket), LAYERS.index(layer), np.int8), number, counts.astype(float))
+
+
+def joined(*parts: Evidence) -> Evidence:
+    return Evidence(*(np.concatenate(own) for own in zip(*parts, strict=True)))
+
+
+def events(found: list[Found]) -> list[tuple[str, int, int]]:
+    return [(one.type, one.edge, one.bucket - EPOCH) for one in found]
+
+
+def background(buckets: int, count: int = 5) -> Evidence:
+    """Some edges that speak in every bucket."""
+    return evidence(*((1000 + own, np.arange(buckets), 5) for own in range(count)))
+
+
+def run(rows: Evidence, end: int, rules: Rules | None = None) -> list[Found]:
+    return Detector(rules or Rules(), EPOCH).advance(rows, EPOCH + end)
+
+
+def test_a_simulated_system_keeps_the_promise() -> None:
+    """Three hundred edges, eight days, an outage, late evidence; the full size is benchmarks/bench_events.py."""
+    outages = ((int(3.4 * DAY), int(3.4 * DAY) + 180, 1.0), (int(5.6 * DAY), int(5.6 * DAY) + 720, 0.85))
+    judged = Judged(World(300, 8, seed=3, outages=outages), Rules())
+    judged.run(late_share=0.02)
+    assert judged.missed_new() == []
+    assert judged.false_new() == 0
+    assert len(judged.false_vanished(LEARNING_DAYS)) <= 1
+    edge, silence, least, told = judged.delays()
+    busy = judged.world.per_day()[edge] > 100
+    steady = busy & (judged.world.habit[edge] <= 1)
+    assert told[steady].mean() > 0.9
+    assert np.median(silence[steady & told] / least[steady & told]) < 1.6
+
+
+def test_an_outage_of_the_whole_layer_is_no_silence() -> None:
+    calls = np.concatenate([np.arange(HOUR), np.arange(5 * HOUR, 6 * HOUR)])
+    rows = evidence(*((own, calls, 10) for own in range(30)))
+    assert run(rows, 6 * HOUR) == []
+
+
+def test_an_outage_of_most_collectors_is_no_silence() -> None:
+    whole, part = np.arange(8 * HOUR), np.concatenate([np.arange(4 * HOUR), np.arange(7 * HOUR, 8 * HOUR)])
+    rows = evidence(*((own, whole if own < 8 else part, 10) for own in range(40)))
+    assert run(rows, 8 * HOUR) == []
+
+
+def test_a_tenth_of_the_edges_that_end_together_have_vanished() -> None:
+    whole, part = np.arange(3 * HOUR), np.arange(2 * HOUR)
+    rows = evidence(*((own, whole if own >= 4 else part, 10) for own in range(40)))
+    assert events(run(rows, 3 * HOUR)) == [(VANISHED, own, 2 * HOUR) for own in range(4)]
+
+
+def test_a_nightly_job_does_not_vanish_at_noon_but_when_its_night_passes() -> None:
+    days = 12
+    nights = np.concatenate([np.arange(60) + 3 * HOUR + day * DAY for day in range(days - 3)])
+    found = events(run(joined(background(days * DAY), evidence((1, nights, 20))), days * DAY))
+    last = int(nights[-1]) + 1
+    # Before the second night nobody can know of the rhythm.
+    assert [one for one in found if one[2] > 2 * DAY] == [(VANISHED, 1, last)]
+    told = run(joined(background(days * DAY), evidence((1, nights, 20))), days * DAY)[-1]
+    assert DAY - 60 <= told.evident - EPOCH - last <= 1.5 * DAY
+
+
+def test_a_quiet_weekend_is_told_once() -> None:
+    """Five working days are all that is known before the first weekend: a week's rhythm is learnt from it."""
+    rng, weeks = np.random.default_rng(1), 5
+    at = np.arange(weeks * 7 * DAY)
+    working = (at // DAY % 7 < 5) & (rng.random(len(at)) < 0.3)
+    found = events(run(joined(background(len(at)), evidence((1, at[working], 3))), len(at)))
+    assert [kind for kind, edge, _ in found if edge == 1] == [VANISHED, RETURNED]
+
+
+@pytest.mark.parametrize("factor", [10, 0.1])
+def test_a_rate_that_jumps_tenfold_is_followed(factor: float) -> None:
+    """Twenty edges: a fall by ten may look like an end for some buckets, and is told at most for a few of them."""
+    rng, half = np.random.default_rng(2), 12 * HOUR
+    at = np.arange(2 * half)
+    calls = [rng.poisson(np.where(at < half, 10.0, 10.0 * factor)) for _ in range(20)]
+    rows = evidence(*((own, at[count > 0], count[count > 0]) for own, count in enumerate(calls)))
+    told = [one for one in events(run(joined(background(len(at)), rows), len(at))) if one[0] == VANISHED]
+    assert len(told) <= (0 if factor > 1 else 4)
+
+
+def test_bursts_are_no_ends() -> None:
+    """On for ten minutes, off for twenty, at random: after a day no pause is told."""
+    rng, days = np.random.default_rng(4), 10
+    rows = []
+    for own in range(10):
+        runs = np.cumsum(np.maximum(rng.exponential(np.tile([60, 120], days * 70)).astype(int), 1))
+        on = np.concatenate([np.arange(a, b) for a, b in zip(runs[1::2], runs[2::2], strict=False)])
+        rows.append((own, on[on < days * DAY], 10))
+    found = events(run(joined(background(days * DAY), evidence(*rows)), days * DAY))
+    assert [one for one in found if one[0] == VANISHED and one[2] > DAY] == []
+
+
+def test_one_batch_of_many_calls_is_no_proof_of_a_rate() -> None:
+    assert run(joined(background(6 * HOUR), evidence((1, np.array([HOUR]), 10_000))), 6 * HOUR)[1:] == []
+
+
+def test_an_edge_that_another_layer_still_sees_has_not_vanished() -> None:
+    whole, part = np.arange(2 * HOUR), np.arange(HOUR)
+    other = evidence(*((own, whole, 5) for own in (1, 2000, 2001)), layer="network")
+    rows = joined(background(2 * HOUR), evidence((1, part, 5), (2, part, 5)), other)
+    (found,) = run(rows, 2 * HOUR)
+    assert (found.type, found.edge, found.layers) == (VANISHED, 2, ("trace",))
+
+
+def test_an_edge_is_new_once_though_two_layers_see_it_begin() -> None:
+    begun = np.arange(HOUR, 2 * HOUR)
+    other = evidence((2000, np.arange(2 * HOUR), 5), (1, begun + 1, 5), layer="network")
+    found = run(joined(background(2 * HOUR), evidence((1, begun, 5)), other), 2 * HOUR)
+    assert events(found) == [(NEW, 1, HOUR)]
+
+
+def test_an_edge_is_new_again_after_the_look_back() -> None:
+    calls = np.concatenate([np.arange(30), np.arange(5 * DAY, 5 * DAY + 30)])
+    rows = joined(background(6 * DAY), evidence((1, calls, 5)))
+    assert events(run(rows, 6 * DAY, Rules(look_back=3 * DAY)))[-1] == (NEW, 1, 5 * DAY)
+    assert events(run(rows, 6 * DAY))[-1] == (RETURNED, 1, 5 * DAY)
+
+
+lives = st.lists(
+    st.tuples(st.integers(0, 600), st.integers(1, 200), st.integers(1, 9), st.sampled_from(LAYERS)),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@given(lives, st.lists(st.integers(1, 700), max_size=6), st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_pieces_order_and_saving_do_not_matter(
+    edges: list[tuple[int, int, int, str]], cuts: list[int], seed: int, saved: bool
+) -> None:
+    """Whatever is taken at a time, in whatever order within it, saved and loaded in between: the same events."""
+    parts = [
+        evidence((number, np.arange(start, start + length), count), layer=layer)
+        for number, (start, length, count, layer) in enumerate(edges)
+    ]
+    rows = joined(background(800), *parts)
+    whole = run(rows, 800)
+    shuffled = Evidence(*(part[np.random.default_rng(seed).permutation(len(rows.bucket))] for part in rows))
+    order = np.random.default_rng(seed).permutation(len(rows.bucket))
+    shuffled = Evidence(*(part[order] for part in rows))
+    detector, found = Detector(Rules(), EPOCH), []
+    for end in [*sorted(EPOCH + cut for cut in cuts), EPOCH + 800]:
+        found += detector.advance(shuffled.since(detector.position).before(end), end)
+        if saved:
+            detector = unpack(pack(detector), Rules())
+    assert found == whole
+
+
+@given(st.integers(0, 799), st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_going_on_from_a_copy_is_going_on(cut: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    calls = np.flatnonzero(rng.random(800) < 0.4)
+    rows = joined(background(800), evidence((1, calls[calls < 500], 3), (2, calls[calls > 200], 3)))
+    detector = Detector(Rules(), EPOCH)
+    detector.advance(rows.before(EPOCH + cut), EPOCH + cut)
+    copy = detector.copy()
+    first = detector.advance(rows.since(EPOCH + cut), EPOCH + 800)
+    assert copy.advance(rows.since(EPOCH + cut), EPOCH + 800) == first
+    for name, layer in detector.layers.items():
+        assert all(map(np.array_equal, layer, copy.layers[name]))
