@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.e2e.live_capture import identities, read_requests, read_truth
 from tests.e2e.process import ServerProcess
+from tests.e2e.test_page import large, write
 
 PLUGINS = Path(__file__).parents[2] / "grafana-plugin" / "plugins"
 BUILT = [PLUGINS / name for name in ("node_modules", "panel/dist/module.js", "datasource/dist/module.js")]
@@ -33,7 +34,17 @@ def server(shared_data: Path) -> Iterator[ServerProcess]:
         yield process
 
 
-def test_plugins_do_on_a_dashboard_what_a_person_expects(server: ServerProcess, shared_data: Path) -> None:
+@pytest.fixture(scope="module")
+def huge(shared_data: Path) -> Iterator[ServerProcess]:
+    """A real graph of 1,238 services, in 2024."""
+    with ServerProcess("chdb://memory") as process:
+        write(process, large(shared_data / "jaeger_uber_graph" / "dependencies_large.json.gz"))
+        yield process
+
+
+def test_plugins_do_on_a_dashboard_what_a_person_expects(
+    server: ServerProcess, huge: ServerProcess, shared_data: Path
+) -> None:
     """Time, slider, variables, hover, links, comparison, focus, search, errors, both themes."""
     missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
     if missing:
@@ -43,7 +54,8 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(server: ServerProcess, 
     if not shutil.which("chromium"):
         pytest.skip("no chromium: apt-get install chromium")
     truth = read_truth(shared_data / "live_capture")
-    env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": str(truth["load"]["from_ns"] // 10**6)}
+    began_ms = str(truth["load"]["from_ns"] // 10**6)
+    env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": began_ms, "HUGE_URL": huge.url}
     command = ["npm", "run", "--silent", "test:browser"]
     run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -11,8 +11,8 @@ const ARTEFACTS = process.env.ARTEFACTS ?? path.join(import.meta.dirname, '..', 
 const EXPECTED = /fonts|unicons|before=yesterday/;
 
 /** A browser and a host page over a server's data. `open` is a person's new tab; `close` fails on errors of any page. */
-export async function startDashboards() {
-  const host = await serveHost(process.env.CHRONOTOPE_URL);
+export async function startDashboards(url = process.env.CHRONOTOPE_URL) {
+  const host = await serveHost(url);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
   const errors = [];
   const open = async (settings, size = { width: 1400, height: 950 }) => {

@@ -27,7 +27,7 @@ before(async () => {
   dashboards = await startDashboards();
 });
 after(async () => assert.deepEqual(await dashboards.close(), []));
-afterEach(() => page.close());
+afterEach(() => page.close().catch(() => undefined));
 
 describe('the panel', () => {
   beforeEach(async () => {
@@ -179,4 +179,19 @@ describe('both themes', () => {
       await screenshot(page, `panel-small-${theme}`);
     });
   }
+});
+
+describe('a huge graph', () => {
+  it('is drawn, and found and focused in', async () => {
+    const own = await startDashboards(process.env.HUGE_URL);
+    page = await own.open({ from: '2024-03-02T11:59:00Z', to: '2024-03-02T12:01:00Z', edgeLabel: 'none', height: '760' });
+    await waitForCount(page, 1238);
+    await page.getByText(/^Arranging/).waitFor({ state: 'hidden' });
+    await screenshot(page, 'panel-huge');
+    const search = page.getByRole('textbox', { name: 'Search services' });
+    await search.fill('a');
+    await search.press('Enter');
+    await screenshot(page, 'panel-huge-search');
+    assert.deepEqual(await own.close(), []);
+  });
 });
