@@ -1,6 +1,6 @@
 """All claims on one address (and port): ranges that were said whole, and heartbeats.
 
-Invariant: `spans()` depends on the set of claims alone, as long as none comes more than some hundred heartbeats late:
+Invariant: `spans()` depends on the set of claims alone, as long as none comes some hundred heartbeats late:
 older heartbeats are kept as the ranges they came to, so that memory grows with owners and not with time.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from chronotope.ingest.heartbeats import owned_spans
 from chronotope.ingest.identity import Ownership
 
-MOST_BEATS = 512  # of all owners of one address
+# Heartbeats kept of one address: of an only owner, and where several were heard, whose order in time decides.
+MOST_BEATS, MOST_CONTESTED = 256, 4096
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class AddressClaims:
         self.lifetime_ms, self.kinds[claim.service] = lifetime_ms, kind
         if not known:
             insort(beats, claim.valid_from_ms)
-        if sum(map(len, self.beats.values())) > MOST_BEATS:
+        if sum(map(len, self.beats.values())) > (MOST_BEATS if len(self.beats) == 1 else MOST_CONTESTED):
             self._condense()
         return True
 

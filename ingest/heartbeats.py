@@ -4,8 +4,8 @@ A heartbeat is certain for its own instant only. What follows is
  - its owner's, until that owner's next heartbeat, when nobody else was heard between, or when the owner's heartbeats
    kept their pace meanwhile (then both claim it, and nobody has it);
  - else assumed, for the heartbeat's lifetime, but no longer than until somebody else was heard. If more time passed
-   until then than the owner's pace explains, heartbeats were lost: the owner keeps the address for one more beat, and
-   not into the beat before the other's first, in which the other may have owned it already. The rest is nobody's.
+   until then than the owner's pace explains, heartbeats were lost: the owner keeps the address for one more beat, but
+   not into beats before the other's first, in which the other may have owned it already. The rest is nobody's.
 
 Invariant: the answer depends on the set of heartbeats, not on their order, and an owner that nobody contests owns every
 instant for which one of its heartbeats is good.
@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from heapq import merge
 from itertools import pairwise
+from math import ceil
 from statistics import median_low
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ class _Pace(NamedTuple):
     beat_ms: int  # what is usual
     reach_ms: float  # what still is no loss
     contested_ms: float  # up to which own beats go on, although others are heard between
+    longest_ms: float  # longer without any heartbeat may have been another's, all of whose heartbeats were lost
 
 
 def owned_spans(beats: Mapping[str, Sequence[int]], starts: Sequence[tuple[int, str]], lifetime_ms: int) -> list[Span]:
@@ -75,14 +77,19 @@ def _end(
     place = bisect_right(others, (at, "\U0010ffff"))
     heard, other = others[place] if place < len(others) else (at + lifetime_ms, owner)
     place = bisect_right(begun, at)
-    limit = min(begun[place] if place < len(begun) else at + lifetime_ms, at + lifetime_ms)
+    good_for_ms = lifetime_ms if paces[owner].longest_ms == lifetime_ms else paces[owner].beat_ms
+    limit = min(begun[place] if place < len(begun) else at + good_for_ms, at + good_for_ms)
     if following is not None and following <= at + lifetime_ms:
+        if following <= heard and following - at > paces[owner].longest_ms:
+            return at + paces[owner].beat_ms
         alone = following <= min(heard, limit)
         if alone or (following - at <= paces[owner].contested_ms and _interleaved(beats, other, at, following)):
             return following
     if limit <= heard or heard - at <= paces[owner].reach_ms:
         return min(limit, heard)
-    return max(at, min(at + paces[owner].beat_ms, heard - paces[other].beat_ms, limit))
+    # As many beats as fit between may be the other's first ones.
+    lost = max(ceil((heard - at) / paces[other].beat_ms - JITTER + 1) - 1, 1)
+    return max(at, min(at + paces[owner].beat_ms, heard - lost * paces[other].beat_ms, limit))
 
 
 def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]], lifetime_ms: int) -> dict[str, _Pace]:
@@ -98,18 +105,26 @@ def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]],
         else:
             changes.append(later - at)
     change = median_low(changes or [lifetime_ms])
+    # Where most owners are heard once, a single loss hides one.
+    fleeting = len(changes) > len(all_gaps) // 2 and len(changes) > 1
+    longest = REGULAR * change if fleeting else lifetime_ms
     return {
-        owner: _pace(alone.get(owner, []), change, _contested(times, all_gaps, lifetime_ms))
+        owner: _pace(
+            [gap for gap in alone.get(owner, []) if gap <= longest],
+            change,
+            longest,
+            _contested(times, all_gaps, lifetime_ms),
+        )
         for owner, times in beats.items()
     }
 
 
-def _pace(alone: Sequence[int], change_ms: int, contested_ms: float) -> _Pace:
+def _pace(alone: Sequence[int], change_ms: int, longest_ms: float, contested_ms: float) -> _Pace:
     if not alone:
-        return _Pace(change_ms, change_ms * JITTER, contested_ms)
+        return _Pace(change_ms, change_ms * JITTER, contested_ms, longest_ms)
     beat = median_low(alone)
     longest = max(gap for gap in alone if gap <= REGULAR * beat)
-    return _Pace(beat, longest * JITTER, REGULAR * beat)
+    return _Pace(beat, longest * JITTER, REGULAR * beat, longest_ms)
 
 
 def _contested(times: Sequence[int], all_gaps: Sequence[int], lifetime_ms: int) -> float:

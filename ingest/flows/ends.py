@@ -16,8 +16,6 @@ one in a million for three million rows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
@@ -29,17 +27,14 @@ _CONNECTION, _PAIR, _AIM = 1, 2, 3  # kinds of keys
 _NONE, _SEVERAL = -1, -2
 
 
-class Settled(NamedTuple):
-    """What has become of M rows: who answered, at which port, and whether the row counts."""
+def settle(rows: np.ndarray) -> None:
+    """Decide about FLOW[M]: set who answered at which port, and whether a row counts.
 
-    target: np.ndarray  # int32[M], FlowVocabulary.nodes
-    port: np.ndarray  # uint16[M]
-    counts: np.ndarray  # bool[M]
-
-
-def settle(rows: np.ndarray) -> Settled:
-    """Decide about FLOW[M], attributed rows that hold all rows of their client addresses and buckets."""
-    return Settled(*_settle(rows, SEED))
+    Args:
+        rows: attributed rows, and all of their client addresses and buckets.
+    """
+    target, port, counts = _settle(rows, SEED)
+    rows["answered"], rows["answered_port"], rows["counts"] = target, port, counts
 
 
 @njit(cache=True, nogil=True)

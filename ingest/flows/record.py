@@ -5,9 +5,10 @@ Invariant: a row that is alive can be stored as it is; whatever cannot was refus
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -20,7 +21,7 @@ from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, Text
 from chronotope.ingest.records.intake import Records
 from chronotope.ingest.records.ndjson import ParseTime
 from chronotope.ingest.records.spreading import LONGEST_MS
-from chronotope.schema.addresses import parse_ip
+from chronotope.schema.addresses import is_ipv4, parse_ip
 from chronotope.schema.names import service_id
 from chronotope.schema.times import shortened
 
@@ -132,14 +133,16 @@ def _address(records: Records, name: str, *, required: bool) -> Text:
     return said.mapped(lambda value: known.get(value, ""))
 
 
+@lru_cache(maxsize=262_144)  # the same addresses come again with each request
 def address_text(said: str) -> str:
     """Return an IP address in its one spelling; empty for anything else and for the unspecified address."""
     number = parse_ip(said.strip())
     if number is None:
         return ""
-    address = ipaddress.IPv6Address(number)
-    plain = address.ipv4_mapped or address
-    return "" if plain.is_unspecified else str(plain)
+    if is_ipv4(number):
+        number &= 0xFFFFFFFF
+        return socket.inet_ntop(socket.AF_INET, number.to_bytes(4, "big")) if number else ""
+    return socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big")) if number else ""
 
 
 def _server(records: Records) -> tuple[Text, np.ndarray]:
@@ -157,7 +160,7 @@ def _server(records: Records) -> tuple[Text, np.ndarray]:
 
 def _on_host(address: Text, host: Text) -> Text:
     """Tell the loopback addresses of hosts apart: `127.0.0.1%host`."""
-    loopback = [value for value in address.values if value and ipaddress.ip_address(value).is_loopback]
+    loopback = [value for value in address.values if value.startswith("127.") or value == "::1"]
     if not loopback:
         return address
     hosts = max(len(host.values), 1)

@@ -20,6 +20,7 @@ TCP, UDP = 0, 1
 TRANSPORTS = ("tcp", "udp")
 CLIENT, SERVER = 1, 2
 OBSERVERS = ("", "client", "server")
+UNSETTLED = -2
 BY_ORDER, BY_PORT, BY_SYN = 0, 1, 2
 DIRECTIONS = ("unknown", "port", "syn")
 
@@ -35,11 +36,14 @@ FLOW = np.dtype(
         ("own", "<i4"),  # FlowVocabulary.names: service of the observing side as its agent says; -1: it does not say
         ("source", "<i4"),  # FlowVocabulary.nodes: who owned the client's address; set by attribution
         ("target", "<i4"),
+        ("answered", "<i4"),  # who really answered, FlowVocabulary.nodes; UNSETTLED until that is found out
+        ("answered_port", "<u2"),
         ("client_port", "<u2"),  # 0: several connections are summed
         ("server_port", "<u2"),
         ("transport", "u1"),
         ("observer", "u1"),
         ("direction", "u1"),
+        ("counts", "u1"),  # 0: the other end's report counts; like the other two it is set by `settle`
     ]
 )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ import pyarrow as pa
 from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.edges import Rules, contributions, difference
+from chronotope.ingest.flows.ends import settle
 from chronotope.ingest.flows.flowtable import (
     known_requests,
     last_batch,
@@ -33,7 +35,7 @@ from chronotope.ingest.flows.flowtable import (
 )
 from chronotope.ingest.flows.landing import Landed, flow_table
 from chronotope.ingest.flows.memory import RecentFlows
-from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.flows.rows import UNSETTLED, FlowVocabulary
 from chronotope.ingest.identity import Identities
 from chronotope.ingest.known_identities import Changes, KnownIdentities, last_claims_batch, read_claims
 from chronotope.ingest.records.identities import claims_of
@@ -87,6 +89,7 @@ class FlowWriter:
         self._capacity = capacity
         self._clock = clock
         self._batch = 0
+        self._storing = ThreadPoolExecutor(1, "flow-store")  # rows are stored while their edges are computed
         self._requests: OrderedDict[int, None] = OrderedDict()
         self._memory = RecentFlows(capacity, self._read, set())
         self._addresses = AddressBook(vocabulary)
@@ -126,9 +129,15 @@ class FlowWriter:
         emitted, clients = self._scope(rows)
         known = self._memory.find(_widened(emitted), clients)  # before the store has the new ones, for it may ask it
         tables = [self._table(each, int(now)) for each in fresh]
-        self._insert("flows", pa.concat_tables(tables).unify_dictionaries(), f"flows-{self._batch}")
-        self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
-        self._write_difference(known, np.concatenate([known, rows]), emitted, outcome)
+        table = pa.concat_tables(tables).unify_dictionaries()
+        storing = self._storing.submit(self._insert, "flows", table, f"flows-{self._batch}")
+        try:
+            self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
+            now_made, before, changed = self._settled(known.rows, rows, emitted)
+        finally:
+            storing.result()
+        self._write_difference(now_made, before, outcome)
+        known.put_back(changed)
         self._memory.add(rows)
         for end in ("client", "server"):
             self._addresses.note(rows[end], rows["start"], rows["start"])
@@ -175,11 +184,32 @@ class FlowWriter:
         clients[rows["client"]] = True
         return _widened(np.unique(rows["bucket"])), clients
 
-    def _write_difference(
-        self, before: np.ndarray, after: np.ndarray, emitted: np.ndarray, outcome: Outcome, part: str = ""
-    ) -> None:
-        was, left_out_before = contributions(before, np.isin(before["bucket"], emitted), self._rules)
-        now, left_out = contributions(after, np.isin(after["bucket"], emitted), self._rules)
+    def _settled(
+        self, known: np.ndarray, rows: np.ndarray, emitted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Settle new rows beside known ones; both are changed in place.
+
+        Returns:
+            Rows that make edges now, rows as they made edges before, and which of the known ones have changed.
+        """
+        unsettled = known["answered"] == UNSETTLED
+        if unsettled.any():
+            settle(known)
+        everything = np.concatenate([known, rows])
+        settle(everything)
+        again = everything[: len(known)]
+        inside = np.isin(known["bucket"], emitted)  # what is farther out is not seen from both sides
+        other = np.any([known[name] != again[name] for name in ("answered", "answered_port", "counts")], axis=0)
+        changed = inside & other
+        before = known[changed]
+        known[changed] = again[changed]
+        rows[:] = everything[len(known) :]
+        return np.concatenate([known[changed], rows]), before, inside & (other | unsettled)
+
+    def _write_difference(self, after: np.ndarray, before: np.ndarray, outcome: Outcome, part: str = "") -> None:
+        """Write what leads from some settled rows to others."""
+        was, left_out_before = contributions(before, self._rules)
+        now, left_out = contributions(after, self._rules)
         table = difference(now, was, self._vocabulary)
         self._insert("observations", table, f"flow-edges-{self._batch}{part}")
         outcome.observations += table.num_rows
@@ -189,6 +219,7 @@ class FlowWriter:
     def _read(self, buckets: list[int]) -> np.ndarray:
         rows = read_buckets(self._store, self._vocabulary, buckets)
         self._attribute(rows, self._owners.snapshot())
+        rows["answered"] = UNSETTLED
         return rows
 
     def _reattribute(self, owners: KnownIdentities, changes: Changes, outcome: Outcome) -> None:
@@ -204,16 +235,20 @@ class FlowWriter:
         for number, part in enumerate(_parts(_widened(buckets))):
             after = read_buckets(self._store, self._vocabulary, _widened(part).tolist(), clients=addresses)
             before = after.copy()
-            self._attribute(before, old)
-            self._attribute(after, new)
-            self._write_difference(before, after, part, outcome, f"-{number}")
-        self._refresh({code for code, _, _ in affected}, new)
+            for rows, then in ((before, old), (after, new)):
+                self._attribute(rows, then)
+                settle(rows)
+            emit = np.isin(after["bucket"], part)
+            self._write_difference(after[emit], before[emit], outcome, f"-{number}")
+        self._refresh([code for code, _, _ in affected], clients, new)
 
-    def _refresh(self, addresses: set[int], owners: Identities) -> None:
-        """Attribute the rows in memory anew."""
-        concerned = np.zeros(len(self._vocabulary.addresses), np.bool_)
-        concerned[list(addresses)] = True
+    def _refresh(self, addresses: Sequence[int], clients: np.ndarray, owners: Identities) -> None:
+        """Attribute the rows in memory anew; whatever is beside them must be settled anew too."""
+        concerned, beside = np.zeros((2, len(self._vocabulary.addresses)), np.bool_)
+        concerned[addresses] = True
+        beside[clients] = True
         for piece in self._memory.held():
+            piece["answered"][beside[piece["client"]]] = UNSETTLED
             places = np.flatnonzero(concerned[piece["client"]] | concerned[piece["server"]])
             if len(places):
                 rows = piece[places]
@@ -228,7 +263,9 @@ class FlowWriter:
         known = known[clients[known["client"]]]
         for some in (rows, known):
             self._attribute(some, self._owners.snapshot())
-        self._write_difference(known, np.concatenate([known, rows]), emitted, Outcome())
+        known["answered"] = UNSETTLED
+        after, before, _ = self._settled(known, rows, emitted)
+        self._write_difference(after, before, Outcome())
 
 
 def _rows_in(sent: Sequence[Sent]) -> int:
