@@ -1,8 +1,9 @@
 """Whether two windows of one edge differ by more than chance. Pure, over arrays of many edges.
 
 Invariant: under no change, traffic steady or bursty, a test's p-value is at most α with probability at most α (nearly:
-the bursts must be shorter than a tenth of the window). A change that `discoveries` accepts is at the same time
-improbable (false discovery rate ≤ q over all tests of an answer) and large enough to matter (`MIN_FACTOR`).
+what bursts of several slots hide of the variance is estimated over all edges together, see `persistence`). A change
+that `discoveries` accepts is at the same time improbable (false discovery rate ≤ q over all tests of an answer) and
+large enough to matter (`MIN_FACTOR`).
 
 Each test is the more cautious of two: an exact one that holds for independent events, and one whose variance is
 measured between equal parts ("slots") of both windows, so that bursts, retries and weighted samples do not alarm.
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
+
+from chronotope.server.graph.persistence import persistence
 
 # The least change that is one, as a factor either way; shares must also differ by a thousandth.
 MIN_FACTOR = 1.2
@@ -44,7 +47,8 @@ def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float
     total = before + after
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.abs(after - share * total) / np.sqrt(total * share * (1 - share))
-    p = _inflated_p(score, [dispersion(own) for own in (slots, paired(slots))])
+    (spread, freedom), twice = dispersion(slots), dispersion(paired(slots))
+    p = _inflated_p(score, [(spread * persistence(*map(_centred, slots)), freedom), twice])
     rows = np.flatnonzero(p <= exact_below)
     lower = _at_most(after[rows], total[rows], share)
     upper = _at_most(before[rows], total[rows], 1 - share)
@@ -103,11 +107,11 @@ def share_inflation(hits: tuple[Array, Array], trials: tuple[Array, Array]) -> l
         hits: of N edges by slot, [N, K1] and [N, K2].
         trials: likewise.
     """
-    found = []
+    found: list[tuple[Array, Array]] = []
     for k, c in ((hits, trials), (paired(hits), paired(trials))):
         share = np.clip(_divided(k[0].sum(1) + k[1].sum(1), c[0].sum(1) + c[1].sum(1)), 0, 1)
         spread = share * (1 - share)
-        found.append(_ratio_inflation(k, c, (spread, spread)))
+        found.append(_ratio_inflation(k, c, (spread, spread), lasting=not found))
     return found
 
 
@@ -122,7 +126,7 @@ def mean_inflation(
         variance: of one value, in both windows, [N].
     """
     pairs = ((sums, counts), (paired(sums), paired(counts)))
-    return [_ratio_inflation(total, count, variance) for total, count in pairs]
+    return [_ratio_inflation(*pair, variance, lasting=pair is pairs[0]) for pair in pairs]
 
 
 def latency_p(before: Array, after: Array, inflation: list[tuple[Array, Array]]) -> Array:
@@ -186,24 +190,32 @@ def matters(before: Array, after: Array, least: float = 0.0) -> Array:
     return np.asarray((high >= low * MIN_FACTOR) & (high - low >= least) & (high > low))
 
 
+def _centred(slots: Array) -> Array:
+    return np.asarray(slots - slots.mean(1, keepdims=True)) if slots.shape[1] else slots
+
+
 def _pair(slots: Array) -> tuple[Array, Array]:
     even = slots.shape[1] // 2 * 2
     return slots[:, 0:even:2] + slots[:, 1:even:2], np.zeros((len(slots), 0))
 
 
 def _ratio_inflation(
-    sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array]
+    sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array], *, lasting: bool
 ) -> tuple[Array, Array]:
+    """Variance of a ratio measured ÷ if independent; `lasting`: with what slots that remember each other hide."""
+    residuals = []
     measured, independent, freedom = np.zeros(len(sums[0])), np.zeros(len(sums[0])), np.zeros(len(sums[0]))
     for total, count, own in zip(sums, counts, variance, strict=True):
         parts, n = total.shape[1], count.sum(1)
         if parts < 2:
             continue
         rest = total - _divided(total.sum(1), n)[:, None] * count
+        residuals.append(_centred(rest))
         measured += _divided(np.einsum("nk,nk->n", rest, rest) * parts / (parts - 1), n**2)
         independent += _divided(own, n)
         freedom += np.where(n > 0, np.maximum((count > 0).sum(1) - 1, 0), 0)
-    return np.where(independent > 0, _divided(measured, independent), 1.0), freedom
+    factor = persistence(*residuals) if lasting else 1.0
+    return np.where(independent > 0, factor * _divided(measured, independent), 1.0), freedom
 
 
 def _inflated_p(score: Array, inflation: list[tuple[Array, Array]]) -> Array:
