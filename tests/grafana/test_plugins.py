@@ -5,6 +5,7 @@ Node drives the browser: `grafana-plugin/plugins/host/test`. Here is the server,
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -20,6 +21,12 @@ from tests.e2e.test_page import large, write
 
 PLUGINS = Path(__file__).parents[2] / "grafana-plugin" / "plugins"
 BUILT = [PLUGINS / name for name in ("node_modules", "panel/dist/module.js", "datasource/dist/module.js")]
+
+
+def skip_unless_built() -> None:
+    missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
+    if missing:
+        pytest.skip(f"not built: {', '.join(missing)}; run npm ci && npm run build in grafana-plugin/plugins")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +53,7 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(
     server: ServerProcess, huge: ServerProcess, shared_data: Path
 ) -> None:
     """Time, slider, variables, hover, links, comparison, focus, search, errors, both themes."""
-    missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
-    if missing:
-        pytest.skip(
-            f"the plugins are not built ({', '.join(missing)}): npm ci && npm run build in grafana-plugin/plugins"
-        )
+    skip_unless_built()
     if not shutil.which("chromium"):
         pytest.skip("no chromium: apt-get install chromium")
     truth = read_truth(shared_data / "live_capture")
@@ -59,3 +62,11 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(
     command = ["npm", "run", "--silent", "test:browser"]
     run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("plugin", ["datasource", "panel"])
+def test_a_plugin_is_small(plugin: str) -> None:
+    """All scripts of a plugin together: less than 150 kB gzipped."""
+    skip_unless_built()
+    scripts = (PLUGINS / plugin / "dist").glob("*.js")
+    assert sum(len(gzip.compress(script.read_bytes())) for script in scripts) < 150_000
