@@ -107,17 +107,17 @@ class Connections:
             return Records()
         rows = rows_of(self._store.query(f"SELECT {', '.join(STORED)} {_AROUND}", asked), self._vocabulary)
         self._attribute(rows, owners)
-        settled = settle(rows)
-        telemetry = self._rules.telemetry.rows(rows, settled.target, settled.port)
-        kept = np.flatnonzero(settled.counts & ~telemetry & (rows["source"] != settled.target))
-        protocol = self._rules.protocols(rows["transport"][kept], settled.port[kept])
+        settle(rows)
+        target, port = rows["answered"], rows["answered_port"]
+        telemetry = self._rules.telemetry.rows(rows, target, port)
+        kept = rows[(rows["counts"] > 0) & ~telemetry & (rows["source"] != target)]
         return Records(
             self._vocabulary.nodes.values,
             self._vocabulary.protocols.values,
-            rows[kept],
-            settled.target[kept].astype(np.int64),
-            protocol.astype(np.int64),
-            settled.port[kept].astype(np.int64),
+            kept,
+            kept["answered"].astype(np.int64),
+            self._rules.protocols(kept["transport"], kept["answered_port"]).astype(np.int64),
+            kept["answered_port"].astype(np.int64),
         )
 
     def _addresses(self, names: Collection[str], asked: dict[str, Any], owners: Identities) -> list[str]:
