@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.server
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -38,6 +39,19 @@ class Load(NamedTuple):
     per_second: float
     requests: int
     p99_ms: float
+    cpu_us: float  # of nginx and wrk for each request, with what kernel programs add to it
+
+
+class Nginx(NamedTuple):
+    """A server with one worker."""
+
+    url: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU time that its worker has used."""
+        worker = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0]
+        return int(Path(f"/proc/{worker}/schedstat").read_text().split()[0]) / 1e9
 
 
 class Taking(http.server.BaseHTTPRequestHandler):
@@ -58,7 +72,7 @@ class Taking(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     if reason := why_not():
         pytest.skip(reason)
     if not (shutil.which("nginx") and shutil.which("wrk")):
@@ -73,7 +87,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     process = subprocess.Popen(["nginx", "-c", str(config), "-p", str(folder)])
     wait_for(port)
-    yield f"http://127.0.0.1:{port}/"
+    yield Nginx(f"http://127.0.0.1:{port}/", process.pid)
     process.send_signal(signal.SIGTERM)
     process.wait(10)
 
@@ -89,9 +103,9 @@ def taking() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("connections", ["new", "kept"])
-@pytest.mark.sizes("size", [(2, 3)], [(12, 10)])
+@pytest.mark.sizes("size", [(2, 3)], [(10, 5)])
 def test_agent_beside_a_loaded_server(
-    benchmark: Any, nginx: str, taking: str, connections: str, size: tuple[int, int]
+    benchmark: Any, nginx: Nginx, taking: str, connections: str, size: tuple[int, int]
 ) -> None:
     """`size`: pairs of runs, and seconds of each."""
     pairs, seconds = size
@@ -122,6 +136,9 @@ def test_agent_beside_a_loaded_server(
             "per_second_without": round(statistics.median(run.per_second for run in without)),
             "per_second_with": round(statistics.median(run.per_second for run in beside)),
             "throughput_lost_percent": compared(without, beside, "per_second", -1),
+            "cpu_us_a_request_without": round(statistics.median(run.cpu_us for run in without), 2),
+            "cpu_us_a_request_with": round(statistics.median(run.cpu_us for run in beside), 2),
+            "cpu_a_request_grown_percent": compared(without, beside, "cpu_us", 1),
             "p99_ms_without": round(statistics.median(run.p99_ms for run in without), 3),
             "p99_ms_with": round(statistics.median(run.p99_ms for run in beside), 3),
             "p99_grown_percent": compared(without, beside, "p99_ms", 1),
@@ -193,14 +210,23 @@ class Agent:
         return re.search(rf"{name}:\s+(\d+)", text)[1]
 
 
-def run_wrk(url: str, seconds: int, header: tuple[str, ...]) -> Load:
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *header, url]
+def run_wrk(nginx: Nginx, seconds: int, header: tuple[str, ...]) -> Load:
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *header, nginx.url]
+    before_s, children = nginx.cpu_s(), resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wrk_s = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+    cpu_us = (nginx.cpu_s() - before_s + wrk_s) * 1e6
     tail = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
     requests = int(re.search(r"(\d+) requests in", said)[1])
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     assert errors is None, said
-    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]), requests, float(tail[1]) * UNITS[tail[2]])
+    return Load(
+        float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),
+        requests,
+        float(tail[1]) * UNITS[tail[2]],
+        cpu_us / requests,
+    )
 
 
 def free_port() -> int:

@@ -32,6 +32,7 @@ _HEADERS = "BCC_KERNEL_SOURCE"  # the environment variable by which bcc is told 
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("value", "<i4")])
 _LOAD_WORD, _MAP = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_FD as the source register
 _TIMEOUT_S = 120
+_SOURCES = ("shared.c", "connections.c", "sockets.c", "datagrams.c")  # in this order
 
 
 class CannotCompile(ChronotopeError):
@@ -46,7 +47,7 @@ class Compiled(NamedTuple):
 
 
 def compile_flows(flags: Sequence[str], programs: Sequence[str], maps: Sequence[str]) -> Compiled:
-    """Compile flows.c and make its maps.
+    """Compile the programs and make their maps.
 
     Args:
         flags: for the compiler.
@@ -103,12 +104,18 @@ def main() -> None:
     except CannotCompile as error:
         sys.exit(f"refused: {error}")
     include = ["-Iinclude", "-Iinclude/uapi", f"-I{request['room']}", f"-DPAGE_SIZE={os.sysconf('SC_PAGE_SIZE')}"]
-    module = bcc.BPF(text=Path(request["room"], "flows.c").read_bytes(), cflags=[*include, *request["flags"]])
+    module = bcc.BPF(text=_source(Path(request["room"])), cflags=[*include, *request["flags"]])
     maps = [bcc.libbcc.lib.bpf_table_fd(module.module, name.encode()) for name in request["maps"]]
     programs = {name: module.dump_func(name.encode()).hex() for name in request["programs"]}
     with socket.socket(fileno=request["socket"]) as theirs:
         socket.send_fds(theirs, [b"m"], maps)
     print(json.dumps({"maps": maps, "programs": programs}))
+
+
+def _source(room: Path) -> bytes:
+    """All programs as the one text that bcc wants, where an error still names file and line."""
+    pieces = [f'#line 1 "{name}"\n'.encode() + (room / "programs" / name).read_bytes() for name in _SOURCES]
+    return b"".join(pieces)
 
 
 def _load_bcc() -> ModuleType:

@@ -1,6 +1,7 @@
 """Where the programs find what they read in the running kernel's structs, as `-D` flags from its BTF.
 
-Invariant: every offset that flows.c names is here, comes from BTF, and a kernel that lacks one is refused by its name.
+Invariant: every offset that the programs name is here and comes from BTF, and a kernel that lacks one is refused by its
+name.
 Compiled against another kernel's headers instead, byte counts would be wrong and nothing would say so.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from chronotope.bpf.btf import Btf
 
-# flow.c's name → (struct, field). Newer spelling first, where a field was renamed.
+# their name → (struct, field). Newer spelling first, where a field was renamed.
 _FIELDS = {
     "FIELD_FAMILY": ("sock", "__sk_common.skc_family"),
     "FIELD_STATE": ("sock", "__sk_common.skc_state"),

@@ -55,6 +55,9 @@ class AgentSection(Section):
     rules: list[ProcessRule] = Field(
         default_factory=list, description="services of processes; the first rule that matches decides, before all else"
     )
+    datagrams: bool = Field(
+        default=True, description="UDP too; its programs look at every packet, also of TCP, for a moment"
+    )
     max_connections: int = Field(default=131_072, ge=64, description="connections of the host that live at one time")
     detailed_connections: int = Field(
         default=4_096,

@@ -62,7 +62,7 @@ class FlowAgent:
             pairs=config.max_pairs,
             datagrams=config.max_pairs,
         )
-        self._program = FlowProgram(self.limits, own_pid=os.getpid(), cgroup=_packets())
+        self._program = FlowProgram(self.limits, own_pid=os.getpid(), cgroup=_packets() if config.datagrams else None)
         ours = Ours(os.getpid(), lambda: self._sender.sent.ours)
         host = settings.host or socket.gethostname()
         processes = Processes(Naming(config.rules))

@@ -165,7 +165,7 @@ def _part(flows: np.ndarray, end_ms: int, observer: Observer) -> tuple[np.ndarra
 
 def _datagram_listeners(seen: Told, code: np.ndarray, owners: list[Owner]) -> list[Listener]:
     """UDP sockets that were seen to serve: nobody lists those that wait."""
-    rows = np.flatnonzero((seen.flows["transport"] == UDP) & seen.is_server & (seen.flows["pid"] > 0))
+    rows = np.flatnonzero((seen.flows["transport"] == UDP) & seen.is_server)
     places = {
         (int(seen.flows["netns"][row]), seen.server[row].tobytes(), int(seen.server_port[row]), int(code[row]))
         for row in rows.tolist()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import lru_cache
 
 import pytest
 
@@ -10,6 +11,7 @@ from chronotope.bpf.requirements import cgroup_root, check_host
 from tests.bpf.network import Network
 
 
+@lru_cache(maxsize=1)
 def why_not() -> str:
     """Why kernel programs can't be tried here; empty: they can."""
     if os.geteuid() != 0:

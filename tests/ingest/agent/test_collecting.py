@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -36,6 +37,15 @@ else:
         print("sent", flush=True)
 """
 
+TAKES = """
+import socket, sys
+taking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taking.bind(("0.0.0.0", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    taking.recv(4096)
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernel():
@@ -52,9 +62,9 @@ def network():
 class Talking:
     """A process in a namespace, named by its environment."""
 
-    def __init__(self, network, side, service, *words):
+    def __init__(self, network, side, service, *words, script=TALKS):
         namespace = (network.client if side == "client" else network.server).rpartition("/")[2]
-        command = ["ip", "netns", "exec", namespace, sys.executable, "-S", "-c", TALKS, *words]
+        command = ["ip", "netns", "exec", namespace, sys.executable, "-S", "-c", script, *words]
         environment = {"OTEL_SERVICE_NAME": service, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -151,3 +161,15 @@ def test_behind_a_virtual_address_the_real_server_is_told(network):
     assert (client["translated_server_address"], client["translated_server_port"]) == (SERVER4, 7603)
     assert (server["server_address"], server["server_port"]) == (SERVER4, 7603)
     assert server["client_port"] == client["client_port"]
+
+
+def test_a_server_that_only_takes_datagrams_is_known(network):
+    """It never sends, so no program ever runs in its name: its socket leads to it."""
+    with Talking(network, "server", "statistics", "8125", script=TAKES), Collecting() as collecting:
+        with network.datagrams("client", socket.AF_INET) as client:
+            for _ in range(3):
+                client.sendto(b"x" * 20, (SERVER4, 8125))
+        collecting.collect()
+    (record,) = collecting.records("flows", observer="server", server_address=SERVER4)
+    assert (record["service"], record["transport"], record["bytes_sent"]) == ("statistics", "udp", 60)
+    assert collecting.records("identities", service="statistics")
