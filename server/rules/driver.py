@@ -25,6 +25,7 @@ from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.catalog import read_catalog
 from chronotope.server.rules.evaluating import Found, evaluate
 from chronotope.server.rules.firing import State, transitions
+from chronotope.server.rules.sums import SharedSums
 from chronotope.server.rules.table import Standing, read_alerts, write_alerts
 from chronotope.server.settings import Settings
 
@@ -124,11 +125,11 @@ class RulesDriver:
     def _evaluate(self, at_ms: int) -> dict[str, Found]:
         found: dict[str, Found] = {}
         now_ms, retention = self.settings.clock(), self.settings.retention
-        catalog = read_catalog(self.store, at_ms)
+        catalog, shared = read_catalog(self.store, at_ms), SharedSums(self.rules)
         for rule in self.rules:
             self.metrics.evaluations.labels(rule.name).inc()
             try:
-                found[rule.name] = evaluate(self.store, catalog, rule, at_ms, retention, now_ms)
+                found[rule.name] = evaluate(self.store, catalog, rule, at_ms, retention, now_ms, shared)
             except ChronotopeError as error:
                 self.metrics.failures.labels(rule.name).inc()
                 logger.warning("rule %s cannot be evaluated: %s", rule.name, error)

@@ -19,7 +19,7 @@ from chronotope.server.graph.levels import plan_window
 from chronotope.server.rules.alert import Alert, alert_of
 from chronotope.server.rules.catalog import Catalog, matching
 from chronotope.server.rules.judging import Subject, judge, layer_names
-from chronotope.server.rules.sums import read_sums
+from chronotope.server.rules.sums import SharedSums
 
 MOST_ALERTS = 1000  # of one rule at a time: more say nothing that a person could read
 SEEN_WITHIN_S = 86_400  # a dependency unseen for longer has no rate that could be too low
@@ -42,7 +42,13 @@ class Found:
 
 
 def evaluate(
-    store: Store, catalog: Catalog, rule: RuleEntry, at_ms: int, retention: Mapping[str, int | None], now_ms: int
+    store: Store,
+    catalog: Catalog,
+    rule: RuleEntry,
+    at_ms: int,
+    retention: Mapping[str, int | None],
+    now_ms: int,
+    shared: SharedSums | None = None,
 ) -> Found:
     """Return the alerts of a rule whose condition holds at an instant.
 
@@ -53,6 +59,7 @@ def evaluate(
         at_ms: Unix milliseconds: the end of the rule's window.
         retention: how long each level is kept.
         now_ms: the clock.
+        shared: what rules that are evaluated for the same instant have read.
     """
     wanted = matching(catalog, rule.match)
     if is_of_events(rule):
@@ -61,8 +68,8 @@ def evaluate(
     if not wanted.any():
         return Found({})
     plan = plan_window(at_ms - rule.window * 1000, at_ms, retention, now_ms)
-    edges, numbers = keep_edges(catalog.edges, wanted), catalog.numbers.keep(wanted)
-    sums = read_sums(store, plan, plan.seconds, rule, numbers)
+    edges = keep_edges(catalog.edges, wanted)
+    sums = (shared or SharedSums([rule])).of(store, plan, rule, catalog.numbers, wanted)
     judged = judge(rule, edges, sums, plan.start_s)
     rows = np.flatnonzero(judged.holds[:, -1]) if judged.holds.shape[1] else np.empty(0, np.int64)
     alerts = [

@@ -9,6 +9,8 @@ nothing. So evaluating one window and going back over a month are the same code.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ from chronotope.server.graph.sides import NUMBER, Numbers, numbered, segments_of
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
 
 BY_TARGET = "ipc by target"
+Key = tuple[str, ...]
 Tracks = dict[str, np.ndarray]  # a layer, or BY_TARGET → float64[E, T]
 
 
@@ -37,6 +40,32 @@ class Sums:
     hits: Tracks
     trials: Tracks
     step_s: int
+
+    def keep(self, mask: np.ndarray) -> Sums:
+        """Return those of some of the edges, bool[E]."""
+        hits, trials = ({track: own[mask] for track, own in part.items()} for part in (self.hits, self.trials))
+        return Sums(hits, trials, self.step_s)
+
+
+class SharedSums:
+    """The sums of one window's end: those that several rules judge are read once, for all edges."""
+
+    def __init__(self, rules: Iterable[RuleEntry]) -> None:
+        self._asked = Counter(_key(rule) for rule in rules)
+        self._read: dict[Key, Sums] = {}
+
+    def of(self, store: Store, plan: Plan, rule: RuleEntry, numbers: Numbers, wanted: np.ndarray) -> Sums:
+        """Return the sums of some of the edges, bool[E], in one step; `plan` and `numbers` are the same for all rules.
+
+        Raises:
+            StoreError: the store cannot answer.
+        """
+        key = _key(rule)
+        if self._asked[key] < 2:
+            return read_sums(store, plan, plan.seconds, rule, numbers.keep(wanted))
+        if key not in self._read:
+            self._read[key] = read_sums(store, plan, plan.seconds, rule, numbers)
+        return self._read[key].keep(wanted)
 
 
 def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: Numbers) -> Sums:
@@ -72,6 +101,12 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
     )
     hits, trials = (_dense(found, name, numbers, steps * len(tracks)) for name in ("hits", "trials"))
     return _by_track(hits, trials, tracks, steps, step_s, silent=rule.when.calls_per_second is not None)
+
+
+def _key(rule: RuleEntry) -> Key:
+    """Rules of one key are judged by the same sums."""
+    table, _, sums = _summed(rule)
+    return (table, *sums, str(rule.window), *sorted(rule.match.layer))
 
 
 def _summed(rule: RuleEntry) -> tuple[str, list[str], list[str]]:

@@ -16,6 +16,7 @@ from chronotope.server.rules.backtest import check_rules
 from chronotope.server.rules.catalog import Catalog, read_catalog
 from chronotope.server.rules.evaluating import evaluate
 from chronotope.server.rules.firing import State, transitions
+from chronotope.server.rules.sums import SharedSums
 
 END = T0 + BUCKETS * 10
 NOW_MS = (END + 3600) * 1000
@@ -84,6 +85,18 @@ def test_it_agrees_with_a_life_lived_through(store: Store, catalog: Catalog, nam
     assert check.last == format_time(max(begin for begin, _ in every) * 1000)
     assert check.resolution_seconds == (0 if name == "new" else 10)
     assert max(len(own) for own in lived.values()) == check.top[0].times
+
+
+def test_what_rules_share_is_what_each_would_read(store: Store, catalog: Catalog) -> None:
+    """Every rule twice, one of them about fewer edges: both are judged by sums that were read once, for all edges."""
+    for name, text in RULES.items():
+        (rule,) = rules_of(f"  - {{name: {name}, {text[1:]}")
+        narrow = rule.model_copy(update={"match": rule.match.model_copy(update={"source": ["shop/*"]})})
+        for at_ms in ((T0 + 200) * 1000, END * 1000):
+            shared = SharedSums([rule, narrow])
+            for own in (rule, narrow):
+                alone = evaluate(store, catalog, own, at_ms, KEEP_ALL, NOW_MS)
+                assert evaluate(store, catalog, own, at_ms, KEEP_ALL, NOW_MS, shared) == alone
 
 
 def test_a_long_history_is_judged_by_coarser_steps(store: Store) -> None:
