@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from chronotope.schema.config_events import EventsSection
+from chronotope.schema.errors import StoreError
 from chronotope.schema.observations import observation_table
 from chronotope.schema.store import Store
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event
-from chronotope.server.events.table import read_events
+from chronotope.server.events.table import read_events, write_events
 from chronotope.server.events.watching import Watcher
 
 T0 = 1_700_006_400
@@ -92,3 +93,109 @@ def test_order_and_restarts_do_not_change_the_events(store: Store, how: str, res
             own = watcher(store)
     own.look(complete=True)
     assert told(store) == STORY
+
+
+def test_two_servers_on_one_store_tell_each_event_once(store: Store) -> None:
+    servers = [watcher(store), watcher(store)]
+    written = []
+    for number, batch in enumerate(batches(BACKGROUND + LIFE, 3, "in order")):
+        write(store, [(int(row[0]), str(row[1]), str(row[2]), int(row[3])) for row in batch])
+        written += [*servers[number % 2].look().written, *servers[(number + 1) % 2].look().written]
+    for own in servers:
+        written += own.look(complete=True).written
+    assert told(store) == STORY
+    assert sorted(map(told_of, written)) == STORY
+
+
+def test_late_evidence_withdraws_a_silence_that_was_none(store: Store) -> None:
+    own = watcher(store)
+    write(store, BACKGROUND + steady("front", "new", 600, 1200))
+    assert sorted(map(told_of, own.look(complete=True).written)) == [STORY[0], STORY[2]]
+    write(store, steady("front", "new", 1200, 3600))
+    outcome = own.look(complete=True)
+    assert [told_of(event) for event in outcome.withdrawn] == [(VANISHED, "new", 1200)]
+    assert told(store) == [(NEW, "new", 600)]
+    every = read_events(store, 0, FAR, withdrawn=True)
+    assert [told_of(event) for event in every if event.withdrawn] == [(VANISHED, "new", 1200)]
+
+
+def test_evidence_from_before_a_new_edge_moves_its_beginning(store: Store) -> None:
+    own = watcher(store)
+    write(store, BACKGROUND + steady("front", "new", 1200, 3600))
+    own.look(complete=True)
+    write(store, steady("front", "new", 600, 1200))
+    own.look(complete=True)
+    assert told(store) == [(NEW, "new", 600)]
+
+
+def test_a_correction_takes_back_an_edge_that_was_none(store: Store) -> None:
+    own = watcher(store)
+    write(store, [*BACKGROUND, (3590, "front", "guess", 3)])
+    assert [told_of(event) for event in own.look().written] == [(NEW, "guess", 3590)]
+    write(store, [(3590, "front", "guess", -3), (3600, "front", "a", 5)])
+    own.look(complete=True)
+    assert told(store) == []
+
+
+def test_a_clock_that_is_a_day_ahead_holds_nothing_up(store: Store) -> None:
+    own = watcher(store)
+    write(store, [(FAR // 1000 - T0 + 86_400, "front", "odd", 1)])
+    own.look()
+    write(store, BACKGROUND + LIFE)
+    own.look(complete=True)
+    assert told(store) == STORY
+
+
+def test_a_store_that_fails_loses_no_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = watcher(store)
+    write(store, BACKGROUND[: len(BACKGROUND) // 2])
+    own.look()
+    write(store, BACKGROUND + LIFE)
+    with monkeypatch.context() as broken:
+        broken.setattr("chronotope.server.events.watching.write_events", _fail)
+        with pytest.raises(StoreError):
+            own.look(complete=True)
+    own.look(complete=True)
+    assert told(store) == STORY
+
+
+def _fail(*_: object) -> None:
+    raise StoreError("out of order")
+
+
+def test_an_event_follows_the_change_of_one_of_its_ends(store: Store) -> None:
+    write(store, BACKGROUND + LIFE)
+    watcher(store).look(complete=True)
+    changes = [("new", 100), ("new", 550), ("other", 590), ("front", 2395)]
+    write_events(store, [change(service, at) for service, at in changes])
+    found = {
+        told_of(event): event.change_event for event in read_events(store, 0, FAR, types=[NEW, VANISHED, RETURNED])
+    }
+    assert found == {STORY[0]: "new-550", STORY[1]: "front-2395", STORY[2]: "new-550"}
+
+
+def change(service: str, at: int) -> Event:
+    time_ms = (T0 + at) * 1000
+    name = f"{service}-{at}"
+    return Event(
+        id=name,
+        type="deployment",
+        time_ms=time_ms,
+        evident_ms=time_ms,
+        detected_ms=time_ms,
+        service=service,
+        title=name,
+    )
+
+
+def test_an_old_history_is_begun_coarsely(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of very many rows: hours and minutes say what was there, and the last hours are taken finely."""
+    monkeypatch.setattr("chronotope.server.events.watching._FINE_ROWS", 10)
+    days = 4 * 86_400
+    rows = [(at, "front", name, 5) for name in "abc" for at in range(0, days, 60)]
+    write(store, [*rows, *steady("front", "new", days - 7200, days)])
+    own = watcher(store)
+    own.look(complete=True)
+    assert told(store) == [(NEW, "new", days - 7200)]
+    assert own.detector is not None
+    assert own.detector.position * 10 == T0 + days
