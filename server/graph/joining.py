@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import coded
 
 GENERIC = ("tcp", "tls", "udp", "unknown")
-_TEXT = pa.dictionary(pa.int32(), pa.string())
 # Of all edges ever seen, those between ends with a flow that may join another edge.
 _CANDIDATES = """
 SELECT cityHash64(source, target, protocol) AS edge, source, target, protocol, layer, id FROM edge_lifetimes
@@ -47,7 +47,7 @@ def join_protocols(table: pa.Table, lifetimes: pa.Table, layers: Sequence[str]) 
         return table
     rows = np.flatnonzero(generic)
     named = _named(lifetimes, layers)
-    row = _find(table.take(pa.array(rows)), named)
+    row = _find(table.select(["source", "target"]).take(pa.array(rows)), named)
     rows, row = rows[row >= 0], row[row >= 0]
     if not len(rows):
         return table
@@ -146,12 +146,16 @@ def _pairs(*tables: pa.Table) -> list[np.ndarray]:
 
 
 def _replaced(table: pa.Table, name: str, rows: np.ndarray, values: pa.ChunkedArray) -> pa.Table:
-    """Put values into some rows of a text column."""
-    kind = table.schema.field(name).type
-    text = pa.string() if pa.types.is_dictionary(kind) else kind
-    source = np.arange(len(table))
-    source[rows] = len(table) + np.arange(len(rows))
-    both = pa.chunked_array([*table.column(name).cast(text).chunks, *values.cast(text).chunks], text)
-    column = both.take(pa.array(source))
-    column = column.cast(_TEXT) if pa.types.is_dictionary(kind) else column
-    return table.set_column(table.column_names.index(name), name, column)
+    """Put values into some rows of a text column; rows rise."""
+    at, column = table.column_names.index(name), table.column(name)
+    if not pa.types.is_dictionary(column.type):
+        mask = np.zeros(len(table), np.bool_)
+        mask[rows] = True
+        text = pc.replace_with_mask(column.combine_chunks(), pa.array(mask), values.cast(column.type).combine_chunks())
+        return table.set_column(at, name, text)
+    (codes, texts), (added, more) = coded(table, name), coded(pa.table({name: values}), name)
+    codes = codes.copy()
+    places = {text: place for place, text in enumerate(texts)}
+    moved = np.array([places.setdefault(text, len(places)) for text in more], np.int64)
+    codes[rows] = moved[added]
+    return table.set_column(at, name, pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(list(places))))
