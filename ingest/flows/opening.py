@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.flows.attribution import Attribution
-from chronotope.ingest.flows.edges import Rules
+from chronotope.ingest.flows.edges import Rules, contributions, difference
+from chronotope.ingest.flows.ends import settle
 from chronotope.ingest.flows.intake import FlowIntake
-from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.flows.rows import CLIENT, FLOW, FlowVocabulary
 from chronotope.ingest.flows.services import PortProtocols
 from chronotope.ingest.flows.telemetry import Telemetry
 from chronotope.ingest.flows.writer import FlowWriter, Outcome
@@ -64,6 +66,19 @@ def open_flow_writer(
     writer = FlowWriter(store, vocabulary, owners, rules, attribute, insert=insert)
     writer.recover(KnownIdentities(configured_owners(config)))
     return writer
+
+
+def warm_up_flows() -> None:
+    """Compile, or load, what the first flows would have to wait for."""
+    row = np.zeros(1, FLOW)
+    row["observer"] = CLIENT
+    vocabulary = FlowVocabulary()
+    vocabulary.node("client", "service")
+    vocabulary.node("server", "service")
+    settle(row)
+    row["answered"] = 1
+    found, _ = contributions(row, Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
+    difference(found, found, vocabulary)
 
 
 def open_flow_intake(

@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from chronotope.ingest.flows.intake import FlowIntake
-from chronotope.ingest.flows.opening import open_flow_intake
+from chronotope.ingest.flows.opening import open_flow_intake, warm_up_flows
 from chronotope.ingest.flows.receive import flows_blueprint
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.intermediaries.driver import Intermediaries
@@ -97,6 +97,7 @@ class Server:
     def warm_up(self) -> None:
         """Compile in the background what the first spans need; those that come before it is done wait for it."""
         threading.Thread(target=warm_up, args=(self.decoder,), name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up_flows, name="warm-up-flows", daemon=True).start()
 
     def stop(self) -> None:
         """Refuse new spans, write what was accepted, answer what was asked, close the store."""
