@@ -207,9 +207,17 @@ def _print(store: Store, faults: list[Fault], window: str) -> None:
         said = f"{first.probability:6.1%} {first.service}" if first else "none"
         print(f"{at:20}{fault.service:24}{fault.type:18}{own[0] or '-':>5}{own[1] or '-':>8}{own[2] or '-':>6}  {said}")
     print()
+    print(f"quiet windows, of 50 s up to each injection: {_alarms(store, faults)}")
     for name, column in zip(("chronotope", "largest change", "random walk"), zip(*ranks, strict=True), strict=True):
         print(f"{name:20}{summary(column)}")
     print(f"{REPORTED};\n{DIFFERENT}")
+
+
+def _alarms(store: Store, faults: list[Fault]) -> str:
+    """How many windows without a fault are called degraded, of those with traffic."""
+    said = [rank_by_chronotope(store, fault.at // BUCKET_S * BUCKET_S, "50s")[1] for fault in faults]
+    asked = [answer for answer in said if answer.tests]
+    return f"{sum(answer.degradation for answer in asked)} of {len(asked)} called a degradation"
 
 
 if __name__ == "__main__":

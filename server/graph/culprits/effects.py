@@ -22,6 +22,7 @@ from chronotope.server.graph.significance import MIN_FACTOR
 
 Array = np.ndarray
 _TELLING = 5  # slots of a baseline whose spread is known well enough
+_RESOLUTION = 0.05  # of times, as a factor: what is measured by buckets may look steadier than it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Effects:
 
 def effects_of(symptoms: Symptoms) -> Effects:
     """Return what changed for the worse; calls are worse when they become fewer and when they become more."""
-    before, after = _ratio(*symptoms.before), _ratio(*symptoms.after)
+    before, after = _ratios(symptoms)
     times = np.isin(symptoms.kind, TIMES)
     either = symptoms.kind == CALLS
     logs = _log_means(*symptoms.before), _log_means(*symptoms.after)
@@ -98,8 +99,8 @@ def _welch(size: Array, first: list[Array], second: list[Array]) -> tuple[Array,
     with np.errstate(divide="ignore", invalid="ignore"):
         dof = variance**2 / (v1**2 / np.maximum(n1 - 1, 1) + v2**2 / np.maximum(n2 - 1, 1))
         dof = np.where(np.isfinite(dof), np.maximum(dof, 1), np.maximum(n1 + n2 - 2, 1))
-        score = np.where(variance > 0, size / np.sqrt(variance), np.sign(size) * 1e6)
-    testable = (np.maximum(n1, n2) >= 2) & (np.minimum(n1, n2) >= 1)
+        score = np.where(variance > 0, size / np.sqrt(variance), 0.0)
+    testable = (n2 >= 2) & (n1 >= 1)
     return np.where(testable, special.stdtr(dof, -score), np.nan), np.sqrt(variance)
 
 
@@ -108,8 +109,20 @@ def _glass(size: Array, first: list[Array], n2: Array) -> tuple[Array, Array]:
     v1, n1 = first
     error = np.sqrt(v1 * n1 * (_divided(np.ones(len(n1)), n1) + _divided(np.ones(len(n2)), n2)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        score = np.where(error > 0, size / error, np.sign(size) * 1e6)
-    return np.where(n2 >= 1, special.stdtr(np.maximum(n1 - 1, 1), -score), np.nan), error
+        score = np.where(error > 0, size / error, 0.0)
+    return np.where(n2 >= 2, special.stdtr(np.maximum(n1 - 1, 1), -score), np.nan), error
+
+
+def _ratios(symptoms: Symptoms) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
+    """Both windows' ratios of sums, their variances and slots; counts vary at least as Poisson's do."""
+    before, after = _ratio(*symptoms.before), _ratio(*symptoms.after)
+    totals = symptoms.before[1].sum(1), symptoms.after[1].sum(1)
+    pooled = _divided(symptoms.before[0].sum(1) + symptoms.after[0].sum(1), totals[0] + totals[1])
+    floors = (_divided(pooled, total) for total in totals)
+    first, second = (
+        (own[0], np.maximum(own[1], floor), own[2]) for own, floor in zip((before, after), floors, strict=True)
+    )
+    return first, second
 
 
 def _ratio(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
@@ -128,7 +141,8 @@ def _log_means(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
     logs = np.where(seen, np.log(np.maximum(np.divide(sums, counts, out=np.ones_like(sums), where=seen), 1.0)), 0.0)
     mean = _divided(logs.sum(1), used)
     rest = np.where(seen, logs - mean[:, None], 0.0)
-    return mean, _divided(np.einsum("qk,qk->q", rest, rest), (used - 1.0) * used), used
+    spread = np.maximum(_divided(np.einsum("qk,qk->q", rest, rest), used - 1.0), _RESOLUTION**2)
+    return mean, _divided(spread, used), used
 
 
 def _divided(part: Array, whole: Array) -> Array:
