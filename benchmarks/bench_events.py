@@ -61,7 +61,9 @@ def figures_of(judged: Judged) -> dict[str, Any]:
         "false": len(false),
         "false_per_10000_edge_days": round(1e4 * len(false) / days, 2),
         "false_in_the_first_days": early,
-        "false_by_habit": {name: int(sum(world.habit[one.edge] == at for one in false)) for at, name in enumerate(HABITS)},
+        "false_by_habit": {
+            name: int(sum(world.habit[one.edge] == at for one in false)) for at, name in enumerate(HABITS)
+        },
         "ended": len(edge),
         "told": int(told.sum()),
         "delay_to_optimum_median_p90": ratio,
