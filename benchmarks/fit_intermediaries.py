@@ -52,9 +52,7 @@ def fit(features: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def main() -> None:
     """Print the module."""
     centres, scales, weights = fit(*examples(BALANCERS, SEED))
-    print(
-        '"""Weights of the logistic model in estimating.py, made by benchmarks/fit_intermediaries.py. Do not edit."""\n'
-    )
+    print('"""Weights of the model in estimating.py. Made by benchmarks/fit_intermediaries.py: do not edit."""\n')
     print("from __future__ import annotations\n\nimport numpy as np\n")
     print(f"CONSTANT = {weights[0]:.4g}")
     print("MODEL = {  # mean, standard deviation and weight of each feature")

@@ -78,12 +78,16 @@ def pair(
     """
     volumes = inbound[:, _USED].transpose(1, 0, 2).astype(float), outbound[:, _USED].transpose(1, 0, 2).astype(float)
     allowed = allowed & ~_only_checks(volumes[1], volumes[0])[None]
-    certain = _certain(volumes, allowed) | ((known > 0) & allowed)
-    settled = certain.any(axis=1)
-    allowed = np.where(settled[:, None], certain, allowed)
+    only, named = _certain(volumes, allowed), (known > 0) & allowed
+    certain = only | named
+    # Who is traced through here calls no other target that traces reach; of one that sends no spans they say nothing.
+    untraced = ~np.asarray(named.any(axis=0))
+    beside = np.where(named.any(axis=1)[:, None], allowed & untraced[None], allowed)
+    allowed = certain | np.where(only.any(axis=1)[:, None], False, beside)
+    settled = (allowed == certain).all(axis=1)
     confidence = np.where(certain, 1.0, 0.0)
     if not settled.all():
-        confidence = np.where(settled[:, None], confidence, _estimated(volumes, allowed, records))
+        confidence = np.where(certain, 1.0, _estimated(volumes, allowed, records))
     possible = allowed & (confidence >= POSSIBLE_FROM)
     shares = shares_of(*volumes, possible)
     return Pairs(shares, np.where(certain, 1.0, np.minimum(confidence, _SUREST)), possible & ~certain)

@@ -102,6 +102,17 @@ def test_traces_that_pass_the_proxy_name_the_pairs() -> None:
     assert found == {"a>t via lb": (load.sum(), 1.0, False), "b>u via lb": (load.sum(), 1.0, False)}
 
 
+def test_a_target_that_sends_no_spans_may_be_called_beside_those_that_traces_name() -> None:
+    """The caller's traces name one target; its bytes go up and down with those of another one too."""
+    traced, silent, other = wavy(1), wavy(2), wavy(3)
+    volumes = {("a", "lb"): traced + silent, ("b", "lb"): other, ("lb", "t"): traced + other, ("lb", "s"): silent}
+    knowledge = Knowledge(calls={("a", "t"): {"lb": 5.0}, ("b", "t"): {"lb": 5.0}})
+    found = edges(resolve(legs_of(volumes), ["lb"], knowledge))
+    assert found["a>t via lb"][1:] == (1.0, False)
+    assert found["a>s via lb"][2]
+    assert abs(found["a>s via lb"][0] - silent.sum()) < 0.2 * silent.sum()
+
+
 def test_calls_that_name_no_proxy_say_nothing_of_a_pair_that_is_connected_directly() -> None:
     load = wavy(1)
     volumes = {("a", "lb"): load, ("b", "lb"): load, ("lb", "t"): load, ("lb", "u"): load, ("a", "t"): load}
