@@ -12,7 +12,7 @@ declare global {
   interface Window {
     bench: {
       firstDrawing(sample: Sample): Promise<number>;
-      moving(move: 'pan' | 'zoom', count: number): Promise<{ own: number[]; whole: number[] }>;
+      moving(move: 'pan' | 'zoom', count: number): Promise<{ own: number[]; whole: number[]; rest: number }>;
     };
   }
 }
@@ -37,11 +37,12 @@ async function firstDrawing({ answer, positions }: Sample): Promise<number> {
   return performance.now() - began;
 }
 
-/** Move the picture for some frames: our own work in each, and the time from frame to frame. */
-async function moving(move: 'pan' | 'zoom', count: number): Promise<{ own: number[]; whole: number[] }> {
+/** Move the picture for some frames: our own work in each, the time from frame to frame, and our work when it rests. */
+async function moving(move: 'pan' | 'zoom', count: number): Promise<{ own: number[]; whole: number[]; rest: number }> {
   const own: number[] = [];
   const whole: number[] = [];
-  const stop = view?.on('frame', (frame) => frame.moving && own.push(frame.ms));
+  const resting: number[] = [];
+  const stop = view?.on('frame', (frame) => void (frame.moving ? own : resting).push(frame.ms));
   let before = await nextFrame();
   for (let at = 0; at < count; at++) {
     if (move === 'pan') view?.panBy(at % 40 < 20 ? 12 : -12, 3);
@@ -50,8 +51,9 @@ async function moving(move: 'pan' | 'zoom', count: number): Promise<{ own: numbe
     whole.push(now - before);
     before = now;
   }
+  while (!resting.length) await nextFrame();
   stop?.();
-  return { own, whole };
+  return { own, whole, rest: resting[0] };
 }
 
 window.bench = { firstDrawing, moving };

@@ -45,9 +45,9 @@ try {
     for (let round = 0; round < 3; round++) first.push(await page.evaluate((own) => window.bench.firstDrawing(own), given));
     const row = { nodes, edges, 'first drawing ms': Math.round(quantile(first, 0.5)) };
     for (const move of ['pan', 'zoom']) {
-      const { own, whole } = await page.evaluate(([kind, count]) => window.bench.moving(kind, count), [move, FRAMES]);
+      const { own, whole, rest } = await page.evaluate(([kind, count]) => window.bench.moving(kind, count), [move, FRAMES]);
       if (own.length < FRAMES / 4) throw new Error(`${size}: only ${own.length} of ${FRAMES} frames were drawn`);
-      Object.assign(row, { [`${move} own p50`]: +quantile(own, 0.5).toFixed(2), [`${move} own p99`]: +quantile(own, 0.99).toFixed(2), [`${move} frame p50`]: Math.round(quantile(whole, 0.5)) });
+      Object.assign(row, { [`${move} own p50`]: +quantile(own, 0.5).toFixed(2), [`${move} own p99`]: +quantile(own, 0.99).toFixed(2), [`${move} frame p50`]: Math.round(quantile(whole, 0.5)), [`${move} at rest`]: Math.round(rest) });
     }
     rows.push(row);
     await page.close();

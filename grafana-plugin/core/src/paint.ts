@@ -55,7 +55,7 @@ export function paintScene(
     context.lineWidth = style.width * pixel * Math.min(1, 0.4 + view.scale);
     context.setLineDash(style.dash.map((length) => length * pixel));
     context.stroke(batch.lines);
-    if (view.scale >= ARROWS_FROM) context.fill(batch.arrows);
+    if (view.scale >= ARROWS_FROM) context.fill(batch.arrows());
   }
   context.setLineDash([]);
   context.globalAlpha = 1;

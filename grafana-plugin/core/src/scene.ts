@@ -23,7 +23,8 @@ export type Positions = ReadonlyMap<string, readonly [number, number]>;
 export interface EdgeBatch {
   readonly style: Style;
   readonly lines: Path2D;
-  readonly arrows: Path2D;
+  /** Made when they are first drawn: from afar they are not. */
+  arrows(): Path2D;
   readonly box: Box;
 }
 
@@ -204,11 +205,11 @@ function* joinSmall(lists: Iterable<Strand[]>): Generator<Strand[]> {
 }
 
 function edgeBatch(style: Style, strands: readonly Strand[], curves: Curves): EdgeBatch {
-  const [lines, arrows] = [new Path2D(), new Path2D()];
+  const lines = new Path2D();
+  let made: Path2D | undefined;
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const strand of strands) {
     strandLine(lines, curves, strand);
-    strandArrow(arrows, curves, strand);
     for (let b = strand.edge * CURVE; b < strand.edge * CURVE + CURVE; b += 2) {
       left = Math.min(left, curves[b]);
       right = Math.max(right, curves[b]);
@@ -216,6 +217,12 @@ function edgeBatch(style: Style, strands: readonly Strand[], curves: Curves): Ed
       bottom = Math.max(bottom, curves[b + 1]);
     }
   }
+  const arrows = (): Path2D => {
+    if (made) return made;
+    made = new Path2D();
+    for (const strand of strands) strandArrow(made, curves, strand);
+    return made;
+  };
   return { style, lines, arrows, box: { left, top, right, bottom } };
 }
 

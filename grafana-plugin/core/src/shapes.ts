@@ -61,8 +61,7 @@ export function arrowHead(path: Path2D, x: number, y: number, dx: number, dy: nu
   const [backX, backY] = [x - ux * size, y - uy * size];
   path.moveTo(x, y);
   path.lineTo(backX - uy * size * 0.42, backY + ux * size * 0.42);
-  path.lineTo(backX + uy * size * 0.42, backY - ux * size * 0.42);
-  path.closePath();
+  path.lineTo(backX + uy * size * 0.42, backY - ux * size * 0.42); // a fill closes it
 }
 
 function circle(path: Path2D, x: number, y: number, r: number): void {

@@ -47,7 +47,7 @@ export class App {
     this.#state = parseState(location.search);
     this.#theme = this.#chosenTheme(storage);
     this.#pins = new Pins(storage);
-    const insets = { left: 40, top: 56, right: 40, bottom: 30 };
+    const insets = { left: 40, top: 68, right: 40, bottom: 30 };
     this.#view = new TopologyView(part('drawing'), { theme: this.#theme, insets, name: 'Topology' });
     this.#bar = new Timebar(part('timeline'), (ms, done) => this.#slide(ms, done));
     this.#listen(storage);
