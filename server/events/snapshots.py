@@ -8,7 +8,6 @@ from __future__ import annotations
 from chronotope.server.events.detector import Detector
 
 _APART = 3  # buckets between the newest two
-_GROWTH = 2
 
 
 class Snapshots:
@@ -44,6 +43,6 @@ class Snapshots:
         at = len(self._kept) - 2
         while at > 0:
             apart = self._kept[at + 1].position - self._kept[at - 1].position
-            if apart * _GROWTH <= now - self._kept[at + 1].position:
+            if apart <= now - self._kept[at + 1].position:
                 del self._kept[at]
             at -= 1
