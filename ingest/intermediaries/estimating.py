@@ -30,7 +30,7 @@ FEATURES = (
 )  # fmt: skip
 FEWEST_BUCKETS = 6  # with traffic; from fewer nothing is estimated
 _CLIP = -4.0, 10.0  # z beyond says no more
-_EXPLAINED = 0.85  # of a caller's bytes
+_EXPLAINED = 0.9  # of a caller's bytes
 _DECIDED = 3.0  # logit from which longer steps are not asked any more
 _OWN = 0.1  # of a mean bucket: the least variance a bucket has
 _BALANCED = 20  # rounds of proportional fitting
@@ -63,11 +63,13 @@ def confidences(series: Sequence[Series], allowed: np.ndarray) -> np.ndarray:
     """
     score = np.full(allowed.shape, np.nan)
     open_pairs = allowed.copy()
-    for each in series:
+    for number, each in enumerate(series, start=1):
         found, part = _scores(each, open_pairs)
         fresh = np.isnan(score) | (np.abs(score) < _DECIDED)
         told = fresh & open_pairs & ~np.isnan(found)
         score = np.where(told, np.where(np.isnan(score), found, (score + found) / 2), score)
+        if number == len(series):
+            break
         # A caller all of whose traffic is found again at targets that are certain has no others.
         explained = np.where(score > _DECIDED, part, 0).sum(axis=1) * each.callers >= _EXPLAINED
         open_pairs &= ~(score < -_DECIDED) & ~(explained[:, None] & ~(score > _DECIDED))
