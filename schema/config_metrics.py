@@ -139,6 +139,10 @@ class MappingEntry(Section):
     provides: str = Field(default="", description="label that names an interface that the scraped service provides")
     where: dict[str, Patterns] = Field(default_factory=dict, description="only series whose labels match")
     extract: list[ExtractEntry] = Field(default_factory=list, description="labels made from parts of others")
+    same_calls: str = Field(
+        default="",
+        description="of all metrics whose mappings say the same here, one counts at a time for an endpoint and end",
+    )
     unknown_values: Texts = Field(
         default=["unknown", "none"], description="values of labels that say nothing, in any case of letters"
     )

@@ -6,6 +6,7 @@ the same `job` and `instance`, or none is named, nothing is said.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ _NOBODY = -1
 _TIME_BITS = 42  # milliseconds until the year 2109
 
 
-def target_of_labels(labels: dict[str, str]) -> tuple[str, str]:
+def target_of_labels(labels: Mapping[str, str]) -> tuple[str, str]:
     """Return what names the target of a series."""
     return labels.get("job", ""), labels.get("instance", "")
 

@@ -23,6 +23,7 @@ WORDS = {
     "no_target": "nothing says who is called",
     "both_unknown": "both ends are unknown",
     "gauge": "declared as a gauge, not a counter",
+    "duplicate_family": "another metric of the endpoint counts the same calls",
 }
 
 
@@ -37,16 +38,20 @@ def report(pipeline: MetricsPipeline, now_ms: int) -> dict[str, Any]:
     meanings, table = pipeline.meanings, pipeline.table
     found: dict[tuple[str, str], tuple[Counter[str], set[int]]] = {}
     unused: dict[str, list[int]] = {}
+    outdone = np.isin(meanings.place, meanings.places.pairs()[0])
     for code, use in enumerate(meanings.use):
         if meanings.edge[code] < 0 or use is None:
             unused.setdefault(REASONS[meanings.reason[code]], []).append(code)
+            continue
+        if outdone[code]:
+            unused.setdefault("duplicate_family", []).append(code)
             continue
         families, edges = found.setdefault((use.rule.preset, use.rule.entry.name), (Counter(), set()))
         families[table.names[code]] += 1
         edges.add(int(meanings.edge[code]))
     return {
         "series": len(table),
-        "used": int((meanings.edge >= 0).sum()),
+        "used": int(((meanings.edge >= 0) & ~outdone).sum()),
         "mappings": [
             {
                 "preset": preset,

@@ -144,6 +144,16 @@ class LatencyIncreases:
     bucket: np.ndarray  # uint8[K], rising in each histogram
     count: np.ndarray  # int64[K]
 
+    def take(self, chosen: np.ndarray) -> LatencyIncreases:
+        """Return the histograms of int64 row numbers, rising."""
+        sizes = np.diff(self.offsets)
+        kept = np.zeros(len(sizes), np.bool_)
+        kept[chosen] = True
+        entries = np.repeat(kept, sizes)
+        heads = (column[chosen] for column in (self.group, self.series, self.begin_ms, self.end_ms))
+        offsets = np.append(0, np.cumsum(sizes[chosen]))
+        return LatencyIncreases(*heads, offsets, self.bucket[entries], self.count[entries])
+
 
 def latency_increases(increases: Increases, families: Families, *, unit_s: float = 1.0) -> LatencyIncreases:
     """Return how many calls of which latency the `_bucket` series among increases say that there were.

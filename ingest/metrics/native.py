@@ -39,6 +39,10 @@ class NativeIncreases:
     def __len__(self) -> int:
         return len(self.increases)
 
+    def take(self, chosen: np.ndarray) -> NativeIncreases:
+        """Return the histograms of int64 row numbers, rising."""
+        return NativeIncreases(self.increases.take(chosen), self.sums[chosen], self.latency.take(chosen))
+
 
 class NativeCounters:
     """The last native histogram of each series; histograms in, calls and their latencies out.

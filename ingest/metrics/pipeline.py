@@ -18,6 +18,7 @@ from chronotope.ingest.metrics.births import Births, target_of_labels
 from chronotope.ingest.metrics.columns import NO_TIME, Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.families import CREATED
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS, Counters
+from chronotope.ingest.metrics.mapping.duplicates import COUNTING, Coverage
 from chronotope.ingest.metrics.mapping.observing import Observer
 from chronotope.ingest.metrics.mapping.rules import Adds, Rules, rules_of
 from chronotope.ingest.metrics.mapping.series import REASONS, USED, SeriesMeanings
@@ -59,7 +60,7 @@ class MetricsPipeline:
         self.counters = Counters(self.table, longest_gap_ms=longest_gap_ms, since_ms=since_ms)
         self.natives = NativeCounters(longest_gap_ms=longest_gap_ms)
         self.births = Births(self.table)
-        self.observer = Observer(self.meanings, self.counters.families, identities, self.aliases)
+        self.observer = self._observer()
 
     def accept(self, samples: Samples) -> list[pa.Table]:
         """Return the observations that samples make with those before them; each a table for the landing table."""
@@ -71,7 +72,11 @@ class MetricsPipeline:
         self.counters.grow()
         wanted = (self.meanings.edge[samples.series] >= 0) & ~self._native(samples.series)
         samples = samples.take(wanted | (self.counters.families.role[samples.series] == CREATED))
-        return self.counters.add(self._without_returning(samples) if self._forgetful else samples)
+        before_ms = self._before(samples)
+        increases = self.counters.add(self._without_returning(samples) if self._forgetful else samples)
+        self._note(samples.series, before_ms, samples.time_ms)
+        self._note(increases.series, increases.begin_ms, increases.end_ms)
+        return increases
 
     def native_increases(self, samples: Samples) -> NativeIncreases | None:
         """Return what the native histograms that have an edge rose by; None when there are none."""
@@ -81,7 +86,28 @@ class MetricsPipeline:
         self.meanings.update()
         native = native.take(np.flatnonzero((self.meanings.edge[native.series] >= 0) & self._native(native.series)))
         native = native.take(np.argsort(native.time_ms, kind="stable"))
-        return self.natives.add(native, self.meanings.unit_s[native.series])
+        found = self.natives.add(native, self.meanings.unit_s[native.series])
+        self._note(native.series, native.time_ms, native.time_ms)
+        self._note(found.increases.series, found.increases.begin_ms, found.increases.end_ms)
+        return found
+
+    def _before(self, samples: Samples) -> np.ndarray:
+        """Return when the sample before each one's was, if it is known and its series goes on; else its own time."""
+        last = self.counters.last_time[samples.series]
+        ended = np.isnan(self.counters.last_value[samples.series])
+        follows = ~ended & (last < samples.time_ms) & (last >= samples.time_ms - self._longest_gap_ms)
+        before: np.ndarray = np.where(follows, last, samples.time_ms)
+        return before
+
+    def _note(self, series: np.ndarray, begin_ms: np.ndarray, end_ms: np.ndarray) -> None:
+        """Tell the observer when metrics were there."""
+        counting = np.flatnonzero((self.meanings.adds[series] & COUNTING) != 0)
+        place = self.meanings.place[series[counting]]
+        self.observer.coverage.note(place, begin_ms[counting], end_ms[counting])
+
+    def _observer(self) -> Observer:
+        coverage = Coverage(self._longest_gap_ms)
+        return Observer(self.meanings, self.counters.families, self.identities, self.aliases, coverage)
 
     def _native(self, series: np.ndarray) -> np.ndarray:
         native: np.ndarray = (self.meanings.adds[series] & Adds.NATIVE) != 0
@@ -93,7 +119,7 @@ class MetricsPipeline:
         self.counters = Counters(self.table, longest_gap_ms=self._longest_gap_ms, since_ms=since_ms)
         self.natives = NativeCounters(longest_gap_ms=self._longest_gap_ms)
         self.births.clear()
-        observer = Observer(self.meanings, self.counters.families, self.identities, self.aliases)
+        observer = self._observer()
         observer.skipped, observer.used = self.observer.skipped, self.observer.used
         self.observer = observer
 
@@ -105,6 +131,7 @@ class MetricsPipeline:
         self._forgetful |= {target_of_labels(self.table.labels[code]) for code in np.flatnonzero(~kept).tolist()}
         renumbered = self.table.compact(kept)
         self.meanings.clear()
+        self.observer.coverage.clear()
         self.births.clear()
         self.counters.renumber(renumbered)
         self.natives.renumber(renumbered)

@@ -2,6 +2,7 @@
 
 Invariant: every increase of a series that has an edge is in exactly one observation of layer `ipc`; over all buckets an
 edge's measures add up to the increases that were given, rounded once. No bucket has more errors than calls.
+Increases of metrics that count the same calls once more are left out first: see `duplicates`.
 
 A kind of metric that never says who calls (a server's own count) makes an edge from `unknown`, of the calls that no
 other metric of that service and protocol tells: see `unnamed`.
@@ -20,6 +21,7 @@ from chronotope.ingest.distinct import distinct_codes
 from chronotope.ingest.identity import Identities, Service
 from chronotope.ingest.metrics.columns import Increases
 from chronotope.ingest.metrics.families import Families
+from chronotope.ingest.metrics.mapping.duplicates import Coverage
 from chronotope.ingest.metrics.mapping.edgecolumns import EdgeColumns, EndColumns, Services
 from chronotope.ingest.metrics.mapping.edgerecords import Adder, Records
 from chronotope.ingest.metrics.mapping.ends import End
@@ -58,6 +60,7 @@ class Observer:
         families: which series are buckets of one histogram; of the same table.
         identities: returns who owns which address.
         aliases: service id → the id that it shall have instead.
+        coverage: when which metrics were there, as far as the increases reach.
     """
 
     def __init__(
@@ -66,7 +69,9 @@ class Observer:
         families: Families,
         identities: Callable[[], Identities] = Identities,
         aliases: Mapping[str, str] | None = None,
+        coverage: Coverage | None = None,
     ) -> None:
+        self.coverage = coverage or Coverage()
         self.skipped: Counter[str] = Counter()  # reason → increases that made no observation
         self.used = 0  # increases that are in observations
         self._meanings = meanings
@@ -88,7 +93,7 @@ class Observer:
         self._families.update()
         edge = self._meanings.edge[increases.series]
         self.skipped["not_used"] += int((edge < 0).sum())
-        increases = increases.take(edge >= 0)
+        increases, native = self._once(increases.take(edge >= 0), native)
         if not len(increases) and not native:
             return []
         records = self._adder.records(increases, native or None)
@@ -97,6 +102,22 @@ class Observer:
         self._count(records, share, increases)
         kept = share > 0
         return list(_tables(records.scaled(share).take(kept), ends.take(kept)))
+
+    def _once(self, increases: Increases, native: NativeIncreases | None) -> tuple[Increases, NativeIncreases | None]:
+        """Leave out what a preferred metric of the same calls counts."""
+        twice = self._duplicates(increases)
+        if twice.any():
+            increases = increases.take(~twice)
+        if native and (twice := self._duplicates(native.increases)).any():
+            native = native.take(np.flatnonzero(~twice))
+        self.coverage.forget_past()
+        return increases, native
+
+    def _duplicates(self, increases: Increases) -> np.ndarray:
+        place, begin_ms, end_ms = self._meanings.place[increases.series], increases.begin_ms, increases.end_ms
+        twice = self.coverage.duplicates(self._meanings.places, place, begin_ms, end_ms)
+        self.skipped["duplicate_family"] += int(twice.sum())
+        return twice
 
     def _resolved(self, records: Records) -> Ends:
         columns = self._columns

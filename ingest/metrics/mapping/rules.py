@@ -56,6 +56,8 @@ _PLAIN = {
     "bytes_received": Adds.BYTES_RECEIVED,
     "retransmits": Adds.RETRANSMITS,
 }
+_TOGETHER = ("errors", "failed_connections", "retransmits")  # what is told beside calls, and never instead of them
+_LATER = 1 << 20  # more than there are metrics in mappings
 _HISTOGRAM = {"_bucket": Adds.LATENCY_BUCKET, "_sum": Adds.LATENCY_SUM, "_count": Adds.LATENCY_COUNT}
 
 
@@ -137,6 +139,8 @@ class Use(NamedTuple):
     where: tuple[Condition, ...]
     errors: tuple[Condition, ...]
     codes: tuple[Template, ...] = ()
+    same_calls: str = ""  # metrics that count the same calls, of which the lowest rank counts
+    rank: int = 0
 
     def applies(self, labels: Labels) -> bool:
         """Whether the conditions of the mapping and of the family hold."""
@@ -156,12 +160,13 @@ class Rules:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.uses: dict[str, list[Use]] = {}
-        for rule in rules:
-            for family, entry in rule.entry.families.items():
-                for name, adds in _series(family, entry):
-                    codes = tuple(map(Template.parse, entry.codes))
-                    use = Use(rule, entry, adds, conditions(entry.where), conditions(entry.errors), codes)
-                    self.uses.setdefault(name, []).append(use)
+        pairs = ((rule, *pair) for rule in rules for pair in rule.entry.families.items())
+        for order, (rule, family, entry) in enumerate(pairs):
+            codes, same = tuple(map(Template.parse, entry.codes)), _same_calls(rule, family, entry)
+            for name, adds in _series(family, entry):
+                rank = _rank(order, entry, adds)
+                use = Use(rule, entry, adds, conditions(entry.where), conditions(entry.errors), codes, same, rank)
+                self.uses.setdefault(name, []).append(use)
 
     def wanted(self, name: str) -> bool:
         """Whether some mapping uses series of a name in texts, which have no native histograms."""
@@ -189,6 +194,20 @@ def preset_rules(preset: str) -> tuple[Rule, ...]:
     file = resources.files("chronotope.ingest.metrics") / "presets" / f"{preset}.yaml"
     entries = parse_preset(file.read_text("utf-8"), f"presets/{preset}.yaml")
     return tuple(Rule.of(entry, preset) for entry in entries)
+
+
+def _same_calls(rule: Rule, family: str, entry: FamilyEntry) -> str:
+    """Return what the metrics of the same calls have in common; empty: none counts them once more."""
+    if entry.measure in _TOGETHER:
+        return ""
+    # Prometheus may hold a histogram twice, as classic and as native.
+    own = f"{rule.entry.name} {family}" if entry.measure in ("latency", "calls_and_latency") else ""
+    return rule.entry.same_calls or own
+
+
+def _rank(order: int, entry: FamilyEntry, adds: Adds) -> int:
+    """Return a metric's place among those of the same calls: first those that tell latencies too, natively."""
+    return 2 * (order + _LATER * (entry.measure != "calls_and_latency")) + (Adds.NATIVE not in adds)
 
 
 def _series(family: str, entry: FamilyEntry) -> Iterable[tuple[str, Adds]]:

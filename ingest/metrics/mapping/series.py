@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chronotope.ingest.metrics.columns import SeriesTable
+from chronotope.ingest.metrics.mapping.duplicates import Places
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End, scraped_end
 from chronotope.ingest.metrics.mapping.rules import UNIT_S, Adds, Rules, Use
 from chronotope.ingest.metrics.mapping.templates import Labels, first_known
@@ -45,6 +46,7 @@ class Meaning(NamedTuple):
     adds: int = 0
     unit_s: float = 1.0
     cell: int = -1
+    place: int = -1
 
 
 class Cells:
@@ -79,7 +81,9 @@ class Cells:
 
 
 class SeriesMeanings:
-    """Columns by series code: `edge`, `cell` int32 (-1: none), `adds` uint16, `unit_s` float64, `reason` uint8."""
+    """Columns by series code: `edge`, `cell`, `place` int32 (-1: none), `adds` uint16, `unit_s` float64,
+    `reason` uint8.
+    """
 
     def __init__(self, table: SeriesTable, rules: Rules) -> None:
         self.rules = rules
@@ -94,6 +98,8 @@ class SeriesMeanings:
         """Forget the series, not the edges: needed after the table is compacted."""
         self.edge = np.empty(0, np.int32)
         self.cell = np.empty(0, np.int32)
+        self.place = np.empty(0, np.int32)
+        self.places = Places()
         self.adds = np.empty(0, np.uint16)
         self.unit_s = np.empty(0, np.float64)
         self.reason = np.empty(0, np.uint8)
@@ -105,9 +111,10 @@ class SeriesMeanings:
         if known == len(table):
             return
         rows = [self._meaning(table.names[code], table.labels[code]) for code in range(known, len(table))]
-        reason, use, edge, adds, unit, cell = zip(*rows, strict=True)
+        reason, use, edge, adds, unit, cell, place = zip(*rows, strict=True)
         self.edge = np.concatenate([self.edge, np.array(edge, np.int32)])
         self.cell = np.concatenate([self.cell, np.array(cell, np.int32)])
+        self.place = np.concatenate([self.place, np.array(place, np.int32)])
         self.adds = np.concatenate([self.adds, np.array(adds, np.uint16)])
         self.unit_s = np.concatenate([self.unit_s, np.array(unit, np.float64)])
         self.reason = np.concatenate([self.reason, np.array(reason, np.uint8)])
@@ -140,7 +147,8 @@ class SeriesMeanings:
             code = self._codes[edge] = len(self.edges)
             self.edges.append(edge)
         cell = self.cells.of(code, clean_name(use.code(labels)))
-        return Meaning(USED, use, code, int(use.added(labels)), UNIT_S[use.family.unit], cell)
+        place = self.places.of(use, source, target, labels)
+        return Meaning(USED, use, code, int(use.added(labels)), UNIT_S[use.family.unit], cell, place)
 
     def _provided(self, interface: str, labels: Labels, nothing: frozenset[str]) -> None:
         end = scraped_end(labels, nothing, "service")
