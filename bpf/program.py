@@ -18,7 +18,7 @@ import numpy as np
 from chronotope.bpf import kernel
 from chronotope.bpf.btf import Btf
 from chronotope.bpf.compiling import compile_flows
-from chronotope.bpf.namespaces import in_namespace, own_namespace
+from chronotope.bpf.namespaces import find_namespaces, in_namespace, own_namespace
 from chronotope.bpf.offsets import offset_flags
 from chronotope.bpf.records import COUNTERS, DATAGRAM_KEY, FLOW, LISTENER, PAIR_KEY, PROCESS
 from chronotope.bpf.ring import Ring
@@ -160,13 +160,21 @@ class FlowProgram:
         if netns == self._own_netns:
             return np.frombuffer(kernel.iterate(self._iterator), FLOW)
         try:
-            written = in_namespace(path, lambda: kernel.iterate(self._iterator))
+            return self._sweep_inside(path)
+        except FileNotFoundError:  # the process that led there has ended; another may be there still
+            other = find_namespaces().get(netns)
         except (OSError, kernel.KernelRefused) as error:
             if netns not in self._closed_namespaces:
                 logger.warning("a namespace is not looked into", extra={"netns": netns, "reason": str(error)})
             self._closed_namespaces.add(netns)
+            other = None
+        try:
+            return self._sweep_inside(other) if other else np.zeros(0, FLOW)
+        except FileNotFoundError:
             return np.zeros(0, FLOW)
-        return np.frombuffer(written, FLOW)
+
+    def _sweep_inside(self, path: str) -> np.ndarray:
+        return np.frombuffer(in_namespace(path, lambda: kernel.iterate(self._iterator)), FLOW)
 
     @staticmethod
     def _take(table: int, keys: np.dtype, phase: int) -> list[np.ndarray]:

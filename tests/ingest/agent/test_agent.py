@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -57,6 +58,15 @@ def edges_of(server, at):
     return {(edge["source"], edge["target"]): edge["evidence"]["network"] for edge in edges if "lab/" in edge["source"]}
 
 
+def owner_of(server, address):
+    """Who the server takes an address for, by a flow of somebody who does not know."""
+    flow = {"start": int(time.time()), "client_address": "10.99.0.1", "server_address": address, "server_port": 9999}
+    line = json.dumps({**flow, "observer": "client", "service": "outsider", "connections": 1})
+    assert server.post("/api/v1/flows", line.encode(), "application/x-ndjson")[0] == 200
+    edges = server.get("/api/v1/graph", at="now+1m", window="10m")["edges"]
+    return next(edge["target"] for edge in edges if edge["source"] == "outsider")
+
+
 def wait_until_few(spool):
     """Wait until the server has taken what had waited; new batches come while this one looks."""
     deadline = time.monotonic() + 90
@@ -103,6 +113,10 @@ def test_short_processes_and_a_server_that_comes_late_lose_nothing(tmp_path):
             wait_until_few(tmp_path / "spool")
             assert agent.stop() == 0
             assert list((tmp_path / "spool").iterdir()) == []
+            assert not re.search("refuses a batch|refused some", agent.log), (
+                "flows and claims are as the server wants them"
+            )
+            assert owner_of(server, SERVER4) == "lab/web"
             edges = edges_of(server, started)
     assert list(edges) == [("lab/shopper", "lab/web")], "failed connections alone make no edge"
     network_measures = edges["lab/shopper", "lab/web"]
