@@ -30,7 +30,7 @@ FEATURES = (
 )  # fmt: skip
 FEWEST_BUCKETS = 6  # with traffic; from fewer nothing is estimated
 _CLIP = -4.0, 10.0  # z beyond says no more
-_EXPLAINED = 0.9  # of a caller's bytes
+_EXPLAINED = 0.85  # of a caller's bytes
 _DECIDED = 3.0  # logit from which longer steps are not asked any more
 _OWN = 0.1  # of a mean bucket: the least variance a bucket has
 _BALANCED = 20  # rounds of proportional fitting
