@@ -225,7 +225,7 @@ def _put_pair(out, at, rows, i, parent, client, topics, stops, ranks):  # type: 
         via = rows[client]["peer"]
     between = -1 if client < 0 or via >= 0 else _between(rows[client]["peer"], rows[parent], row, stops)
     if between >= 0:
-        via = between
+        via = np.int32(between)
     protocol = row["protocol"]
     said = client if client >= 0 else parent
     if client >= 0 or rows[parent]["kind"] == UNSPECIFIED:
