@@ -325,3 +325,9 @@ test('a graph too large to read is shown by namespace, and says so', () =>
     await page.waitForFunction(() => window.chronotope.view.graph.nodes.some(({ id }) => id.startsWith('n7/')));
     await picture(page, 'opened-namespace');
   }));
+
+test('a comparison of two times that is too large is shown by namespace too', () =>
+  visit(`${URL}/?at=2024-03-03T12:00:10Z&mode=diff&before=-1h`, async (page) => {
+    assert.match(await page.locator('#note').textContent(), /shown by namespace/);
+    assert.ok((await ids(page)).length <= 30);
+  }));

@@ -1,6 +1,6 @@
 /** What the page asks the server for: graphs, places, series, the time of the latest data. */
 
-import { graphFromApi, graphFromDiff, MOST_EDGES, MOST_NODES } from '@chronotope/core';
+import { degrade, graphFromApi, graphFromDiff, MOST_EDGES, MOST_NODES } from '@chronotope/core';
 import type { Graph, Positions } from '@chronotope/core';
 import type { Asking } from './asking.ts';
 import { spanOf, timeMs, windowQuery } from './state.ts';
@@ -65,16 +65,21 @@ async function readDiff(asking: Asking, state: State, query: Record<string, stri
     summary: Record<string, number>;
   } | null;
   if (!answer) return null;
-  const graph = graphFromDiff(answer);
+  const { graph, groupedBy, leftOut } = degrade(graphFromDiff(answer));
   const uncovered = answer.summary.uncovered ?? 0;
+  const notes = [
+    groupedBy && `There are too many services to read: shown by ${groupedBy}.`,
+    leftOut && `${leftOut} less busy dependencies are left out.`,
+    uncovered && `Of ${uncovered} dependencies nothing can be said: no layer saw both times alike.`,
+  ];
   const { added = 0, removed = 0, changed = 0, unchanged = 0 } = answer.summary;
   return {
     graph,
     at: Date.parse(answer.after.to),
     windowMs: answer.after.seconds * 1000,
     before: Date.parse(answer.before.to),
-    grouping: state.group,
-    note: uncovered ? `Of ${uncovered} dependencies nothing can be said: no layer saw both times alike.` : '',
+    grouping: state.group || groupedBy,
+    note: notes.filter(Boolean).join(' '),
     total: added + removed + changed + unchanged,
     summary: `${added} added, ${removed} removed, ${changed} changed, ${unchanged} unchanged`,
   };
