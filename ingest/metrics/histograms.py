@@ -150,9 +150,11 @@ class LatencyIncreases:
         kept = np.zeros(len(sizes), np.bool_)
         kept[chosen] = True
         entries = np.repeat(kept, sizes)
-        heads = (column[chosen] for column in (self.group, self.series, self.begin_ms, self.end_ms))
+        group, series, begin_ms, end_ms = (
+            column[chosen] for column in (self.group, self.series, self.begin_ms, self.end_ms)
+        )
         offsets = np.append(0, np.cumsum(sizes[chosen]))
-        return LatencyIncreases(*heads, offsets, self.bucket[entries], self.count[entries])
+        return LatencyIncreases(group, series, begin_ms, end_ms, offsets, self.bucket[entries], self.count[entries])
 
 
 def latency_increases(increases: Increases, families: Families, *, unit_s: float = 1.0) -> LatencyIncreases:

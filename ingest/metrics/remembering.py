@@ -6,11 +6,15 @@ themselves; the next process inserts those again under the same tokens, which co
 
 A target's last whole answer is remembered too, under a name made of its address, its labels and the metrics that are
 wanted of it: whatever of these changed, nothing is known of which series are new.
+
+What is kept is bounded: series that were silent for `KEPT_MS`, and observations that are too old to be inserted again,
+are deleted once an hour.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,9 +26,14 @@ from chronotope.ingest.metrics.columns import NO_TIME
 from chronotope.ingest.metrics.counterstate import remembered, rows
 from chronotope.ingest.metrics.increases import Remembered
 from chronotope.ingest.metrics.scrape import Target
+from chronotope.schema.errors import StoreError
 from chronotope.schema.store import Store
 
+logger = logging.getLogger(__name__)
+
 AGAIN_MS = 3_600_000  # observations that are older are not inserted again: the store may have forgotten their token
+KEPT_MS = 7 * 86_400_000  # a series that comes back after so long a silence and a restart may count as born
+PRUNE_MS = 3_600_000
 _WATCHED, _UNDER_WAY = "watched ", "under way "
 
 Waiting = tuple[pa.Table, str]  # observations, and the token of their insert
@@ -51,6 +60,7 @@ class CounterMemory:
         self._store = store
         self._insert = insert
         self._own = uuid.uuid4().hex
+        self._pruned_ms = 0
 
     def load(self, now_ms: int) -> Past:
         """Return what is remembered, after all observations are stored that may not have been.
@@ -87,6 +97,20 @@ class CounterMemory:
         targets = rows(names, round_ms, np.zeros(len(names)), np.array(list(known.values()), np.int64), none)
         parts = [state, targets, self._under_way(waiting, round_ms)]
         self._insert("metric_counters", pa.concat_tables(parts), f"{self._own} {round_ms}")
+        if round_ms >= self._pruned_ms + PRUNE_MS:
+            self._prune(round_ms)
+
+    def _prune(self, now_ms: int) -> None:
+        """Delete what nobody will ask for; a store that does not is asked again an hour later."""
+        self._pruned_ms = now_ms
+        try:
+            self._store.command(
+                "DELETE FROM metric_counters WHERE round < {kept:UInt64} "
+                "OR (round < {again:UInt64} AND startsWith(series, {under_way:String}))",
+                {"kept": max(now_ms - KEPT_MS, 0), "again": max(now_ms - AGAIN_MS, 0), "under_way": _UNDER_WAY},
+            )
+        except StoreError as error:
+            logger.warning("old counters could not be deleted", extra={"error": str(error)})
 
     def _under_way(self, waiting: Sequence[Waiting], round_ms: int) -> pa.Table:
         """One row for each table; without any, one that says so."""

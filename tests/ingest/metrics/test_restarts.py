@@ -83,6 +83,10 @@ class World:
         """Ask the store."""
         return self.store.query(*arguments)  # type: ignore[arg-type]
 
+    def command(self, *arguments: object) -> object:
+        """Tell the store."""
+        return self.store.command(*arguments)  # type: ignore[arg-type]
+
     def stored(self) -> int:
         """Calls in the store."""
         rows = self.store.rows(
@@ -113,7 +117,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=14))
 def test_calls_between_first_and_last_scrape_are_stored_once(world: World, steps: list[tuple[str, str, int]]) -> None:
     """Wherever a process is killed: before its state is saved, between that and its observations, or after."""
@@ -178,3 +182,25 @@ def test_observations_of_long_ago_are_not_inserted_again(world: World) -> None:
     world.round()
     world.store.command("ALTER TABLE edges_10s MODIFY SETTING non_replicated_deduplication_window = 10000")
     assert world.stored() == 7
+
+
+def test_what_is_remembered_is_bounded(world: World) -> None:
+    """However many rounds, processes and series there were, and the counters of today go on."""
+    world.run, world.calls, world.inserts = next(numbers), {"200": 0}, None
+    world.now_s = T0_S + 50 * 86_400  # later than all other tests
+    world.start()
+    for _ in range(3):
+        for _ in range(3):
+            world.calls["200"] += 2
+            world.round()
+            world.now_s += 10
+        world.now_s += 8 * 86_400
+    world.start()
+    world.round()
+    world.now_s += 10
+    world.calls["200"] += 5
+    world.round()
+    assert world.stored() == 2 * 2 * 3 + 5
+    rows = world.store.rows("SELECT series, max(round) FROM metric_counters GROUP BY series")
+    assert min(latest for _, latest in rows) >= (world.now_s - 3700) * 1000
+    assert len(rows) <= 5
