@@ -17,6 +17,7 @@ from chronotope.ingest.metrics.earlier import EarlierSeries
 from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
 from chronotope.ingest.metrics.ledger import Ledger, Span, missing
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
+from chronotope.ingest.metrics.plainnames import selector_of
 from chronotope.ingest.metrics.prometheus_api import PrometheusSource
 from chronotope.ingest.metrics.replicas import Replicas
 from chronotope.schema.store import Store
@@ -73,7 +74,7 @@ class Backfill:
     def selectors(self, begin_ms: int, end_ms: int) -> list[str]:
         """Return the metrics that are there and that some mapping uses, and `up`, which tells when series are born."""
         names = self.source.metric_names(begin_ms, end_ms)
-        wanted = [name for name in names if self.pipeline.rules.selected(name)]
+        wanted = [selector_of(name) for name in names if self.pipeline.rules.selected(name)]
         return [UP, *wanted] if wanted and UP in names and UP not in wanted else wanted
 
     def run(

@@ -13,6 +13,7 @@ from chronotope.ingest.identity import Identities
 from chronotope.ingest.metrics.checking import report
 from chronotope.ingest.metrics.collecting import open_source, target_of
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
+from chronotope.ingest.metrics.plainnames import selector_of
 from chronotope.ingest.metrics.scrape import Scraper
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
@@ -47,6 +48,6 @@ def check_prometheus(
     names = source.metric_names(begin_ms, end_ms)
     wanted = [name for name in names if pipeline.rules.selected(name)]
     if wanted:
-        for _ in source.read(wanted, begin_ms, end_ms):
+        for _ in source.read([selector_of(name) for name in wanted], begin_ms, end_ms):
             pass
     return {"source": entry.url, "other_metrics": len(names) - len(wanted), **report(pipeline, end_ms)}

@@ -24,6 +24,7 @@ from chronotope.ingest.metrics.mapping.templates import (
     conditions,
     first_known,
 )
+from chronotope.ingest.metrics.plainnames import plain_name
 from chronotope.schema.config_metrics import FamilyEntry, MappingEntry, MetricsSection, ReporterEntry, parse_preset
 from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, REPORTER_UNSAID
 
@@ -170,11 +171,15 @@ class Rules:
 
     def wanted(self, name: str) -> bool:
         """Whether some mapping uses series of a name in texts, which have no native histograms."""
-        return any(Adds.NATIVE not in use.adds for use in self.uses.get(name, ()))
+        return any(Adds.NATIVE not in use.adds for use in self.of(name) or ())
 
     def selected(self, name: str) -> bool:
         """Whether some mapping uses series of a name in a Prometheus."""
-        return name in self.uses
+        return self.of(name) is not None
+
+    def of(self, name: str) -> list[Use] | None:
+        """Return the ways to use series of a name, which may be written with dots; None when there is none."""
+        return self.uses.get(plain_name(name))
 
     @property
     def names(self) -> list[str]:

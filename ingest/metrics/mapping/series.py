@@ -16,6 +16,7 @@ from chronotope.ingest.metrics.mapping.duplicates import Places
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End, scraped_end
 from chronotope.ingest.metrics.mapping.rules import UNIT_S, Adds, Rules, Use
 from chronotope.ingest.metrics.mapping.templates import Labels, first_known
+from chronotope.ingest.metrics.plainnames import plain_labels
 from chronotope.schema.names import clean_name
 from chronotope.schema.observations import MOST_CODES
 
@@ -121,7 +122,7 @@ class SeriesMeanings:
         self.use += use
 
     def _meaning(self, name: str, labels: Labels) -> Meaning:
-        uses = self.rules.uses.get(name)
+        uses, labels = self.rules.of(name), plain_labels(labels)
         if uses is None:
             return Meaning(NOT_MAPPED)
         if self._table.type_of(name) == "gauge":

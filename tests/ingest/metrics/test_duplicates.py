@@ -23,6 +23,9 @@ T0_MS = 1_700_000_000_000
 OLD = 'http_client_duration_milliseconds_count{net_peer_name="cart.shop",net_peer_port="80",http_status_code="200"}'
 NEW = 'http_client_request_duration_seconds_count{server_address="cart.shop",http_response_status_code="200"}'
 
+CLUSTER = '{envoy_cluster_name="cart"}'
+OPAQUE = '{direction="outbound",peer="dst",dst_deployment="cart",dst_namespace="shop"}'
+
 # Pairs of series of the same calls, the preferred one first.
 PAIRS = [
     (NEW, OLD),
@@ -105,6 +108,35 @@ def test_no_schedule_of_conventions_loses_or_doubles_a_call(runs: list[tuple[lis
     for names, calls in runs:
         rounds += shown(names, [0, *itertools.accumulate(calls)])
     assert counted(rounds)[0] == sum(sum(calls) for _, calls in runs)
+
+
+@pytest.mark.parametrize(
+    ("calls", "connections", "sent"),
+    [
+        (
+            CLUSTER.replace("{", 'envoy_cluster_upstream_rq{envoy_response_code="200",'),
+            f"envoy_cluster_upstream_cx_total{CLUSTER}",
+            f"envoy_cluster_upstream_cx_tx_bytes_total{CLUSTER}",
+        ),
+        (f"response_total{OPAQUE}", f"tcp_open_total{OPAQUE}", f"tcp_write_bytes_total{OPAQUE}"),
+    ],
+)
+def test_connections_of_a_proxy_are_an_edge_only_without_calls(calls: str, connections: str, sent: str) -> None:
+    def found(*names: str) -> set[tuple[str, int, int, int]]:
+        pipeline = MetricsPipeline(Config(), since_ms=T0_MS)
+        parser = ExpositionParser(pipeline.table, target_labels=SELF)
+        tables = [
+            table
+            for number, text in enumerate(shown(names, (0, 4)))
+            for table in pipeline.accept(parser.parse(text.encode(), T0_MS + number * 10_000, complete=True))
+        ]
+        measures = ("calls", "connections", "bytes_sent")
+        return {
+            (row["protocol"], *(row[measure] for measure in measures)) for table in tables for row in table.to_pylist()
+        }
+
+    assert found(calls, connections, sent) == {("http", 4, 0, 0)}
+    assert found(connections, sent) == {("tcp", 0, 4, 4)}
 
 
 def test_metrics_of_two_libraries_both_count() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from chronotope.ingest.identity import Identities, Ownership
 from chronotope.ingest.metrics.exposition import ExpositionParser
-from chronotope.ingest.metrics.mapping.rules import preset_rules
+from chronotope.ingest.metrics.mapping.rules import preset_rules, rules_of
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
+from chronotope.ingest.metrics.plainnames import selector_of
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PRESETS, MetricsSection
 
@@ -200,6 +201,45 @@ def test_istio_series_of_pods_that_start_or_end_are_left_out_and_counted(labels:
     for series in ("istio_requests_total", "istio_tcp_sent_bytes_total"):
         pipeline.accept(parser.parse(f"{series}{{{labels}{target}}} 1\n".encode(), 1_700_000_000_000))
     assert pipeline.series() == {reason: 2, "used": 0}
+
+
+@pytest.mark.parametrize(
+    ("series", "edge"),
+    [
+        ('hubble_tcp_flags_total{flag="SYN",source="n/a",destination="n/b"}', {("n/a", "n/b", "tcp", 7, 0)}),
+        ('hubble_tcp_flags_total{flag="SYN-ACK",source="n/b",destination="n/a"}', set()),
+        (
+            'hubble_flows_processed_total{verdict="DROPPED",protocol="TCP",source_workload="a",source_namespace="n",'
+            'destination_workload="b",destination_namespace="n"}',
+            {("n/a", "n/b", "tcp", 0, 7)},
+        ),
+        ('hubble_flows_processed_total{verdict="FORWARDED",protocol="TCP",source="n/b",destination="n/a"}', set()),
+    ],
+)
+def test_hubbles_connections_go_from_who_opened_them(series: str, edge: set[tuple[object, ...]]) -> None:
+    """Its flows are those of replies too."""
+    pipeline = MetricsPipeline(Config())
+    parser = ExpositionParser(pipeline.table, target_labels=SELF)
+    found = set()
+    for number, text in enumerate(counting(series)):
+        for table in pipeline.accept(parser.parse(text.encode(), 1_700_000_000_000 + number * 10_000)):
+            measures = ("source", "target", "protocol", "connections", "failed_connections")
+            found |= {tuple(row[name] for name in measures) for row in table.to_pylist()}
+    assert found == edge
+
+
+def test_names_with_dots_mean_what_plain_ones_mean() -> None:
+    """Prometheus 3 and its exposition format have them in quotes."""
+    series = '{"http.client.request.duration_count","server.address"="10.0.0.2","http.response.status_code"="500"}'
+    assert edges(*counting(series)) == [("shop/front", "shop/cart", "http", 1, 7, 7, 0, 0)]
+
+
+def test_names_with_dots_are_asked_for_in_quotes() -> None:
+    rules = rules_of(MetricsSection())
+    assert rules.selected("http.client.request.duration_count")
+    assert not rules.selected("http.client.nothing")
+    assert selector_of('a."b') == r'{__name__="a.\"b"}'
+    assert selector_of("a_b:c") == "a_b:c"
 
 
 def test_network_metrics_that_do_not_say_the_direction_are_not_used() -> None:
