@@ -41,8 +41,10 @@ def print_culprits(answer: CulpritsAnswer) -> None:
     """Print each culprit with its reasons below it."""
     click.echo(f"{answer.window.from_} to {answer.window.to}")
     click.echo(f"compared with {answer.baseline.from_} to {answer.baseline.to}, {answer.tests:,} measures")
+    if answer.culprits:
+        click.echo("rank, share of the symptoms that it explains, service")
     for one in answer.culprits:
-        click.echo(f"{one.rank:>3}  {one.probability:6.1%}  {one.service}")
+        click.echo(f"{one.rank:>3}  {one.score:6.1%}  {one.service}")
         for text in [*(reason.text for reason in one.reasons), *(change.text for change in one.changes)]:
             click.echo(f"{'':15}{text}")
     if answer.degradation:

@@ -45,6 +45,7 @@ HEAD = np.dtype(
         ("begin", np.int64),  # first bucket
         ("last", np.int64),  # last bucket with any evidence
         ("back", np.int64),  # when the layer last came back after being out
+        ("hole", np.int64),  # the last bucket that was not covered, or came after a hole
         ("hour", np.int64),  # since the epoch
         ("clock", np.float64),
         ("usual", np.float64),  # strands in a bucket
@@ -157,6 +158,7 @@ def _advance(
         spoke = float(bounds[at + 1] - bounds[at])
         ticks = float(width) if _is_covered(head, spoke, width) else 0.0
         if ticks == 0 or (head["begin"] >= 0 and bucket - head["last"] > _HOLE * width):
+            head["hole"] = bucket
             _begin_anew(state, bucket, rules)
         _turn_hours(state, bucket, rules)
         if bucket - head["last"] > OUT_BUCKETS:
@@ -379,4 +381,5 @@ def _may_be_daily(head: Record, strand: Record, bucket: int, young: float) -> bo
     """Whether a strand's history is too short to know its day, in a layer that has seen a day."""
     if bucket - head["begin"] < young or strand["last"] - strand["first"] >= young:
         return False
-    return bool(bucket - strand["last"] < young)
+    # Its daily run may have been in a hole: a whole day must have been seen since.
+    return bool(bucket - max(strand["last"], head["hole"]) < young)
