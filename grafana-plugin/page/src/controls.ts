@@ -44,7 +44,7 @@ export function lookControls(state: State, groupings: readonly string[], change:
       : choice('Colour', 'colour', [['errors', 'by errors'], ['latency', 'by latency'], ['rate', 'none: width only'], ['layers', 'by layer']], state.colour, (colour) => change({ colour: colour as State['colour'] })),
     choice('Edge labels', 'label', [['none', 'none'], ['rate', 'rate'], ['errors', 'errors'], ['latency', 'latency'], ['protocol', 'protocol']], state.label, (label) => change({ label: label as State['label'] })),
     choice('Group by', 'group', [['', 'nothing'], ...groupings.map((key) => [key, key] as const)], state.group, (group) => change({ group, focus: '', select: '' })),
-    choice('Hops', 'view', [['resolved', 'resolved: from service to service'], ['hops', 'every hop as seen']], state.view, (view) => change({ view: view as State['view'] })),
+    choice('Hops', 'view', [['resolved', 'service to service'], ['hops', 'every hop as seen']], state.view, (view) => change({ view: view as State['view'] })),
     h('fieldset', {}, h('legend', {}, 'Layers'), ...LAYERS.map(pick)),
   ];
 }
