@@ -16,14 +16,16 @@ import pytest
 
 
 @contextmanager
-def prometheus_with(openmetrics: str, folder: Path, *options: str) -> Iterator[str]:
+def prometheus_with(
+    openmetrics: str, folder: Path, *options: str, configuration: str = "global: {}\n"
+) -> Iterator[str]:
     """Serve the samples of an OpenMetrics text, and yield the server's address."""
     for program in ("prometheus", "promtool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: apt-get install prometheus")
     text, blocks, config = folder / "history.om", folder / "tsdb", folder / "prometheus.yml"
     text.write_text(openmetrics, encoding="utf-8")
-    config.write_text("global: {}\n", encoding="utf-8")
+    config.write_text(configuration, encoding="utf-8")
     make = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(blocks)]
     made = subprocess.run(make, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
