@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from chronotope.ingest.metrics.exposition import ExpositionParser
 from chronotope.ingest.metrics.mapping.rules import preset_rules, rules_of
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.plainnames import selector_of
+from chronotope.ingest.metrics.prom_json import parse_query_answer
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PRESETS, MetricsSection
 
@@ -232,6 +234,16 @@ def test_names_with_dots_mean_what_plain_ones_mean() -> None:
     """Prometheus 3 and its exposition format have them in quotes."""
     series = '{"http.client.request.duration_count","server.address"="10.0.0.2","http.response.status_code"="500"}'
     assert edges(*counting(series)) == [("shop/front", "shop/cart", "http", 1, 7, 7, 0, 0)]
+
+
+def test_names_with_dots_of_a_prometheus_mean_what_plain_ones_mean() -> None:
+    metric = {"__name__": "rpc.client.call.duration_count", "rpc.method": "x.Pay/Do", "rpc.system.name": "grpc", **SELF}
+    series = {"metric": metric, "values": [[1_700_000_000, "2"], [1_700_000_015, "9"]]}
+    body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": [series]}}).encode()
+    pipeline = MetricsPipeline(Config())
+    rows = [row for table in pipeline.accept(parse_query_answer(body, pipeline.table)) for row in table.to_pylist()]
+    assert {(row["source"], row["target"], row["protocol"]) for row in rows} == {("shop/front", "x.Pay", "grpc")}
+    assert sum(row["calls"] for row in rows) == 7
 
 
 def test_names_with_dots_are_asked_for_in_quotes() -> None:
