@@ -97,7 +97,7 @@ class Filters(Parameters):
 
     layers: Layers = Field((), description="Whose evidence counts; all by default. One alone is its own view.")
     view: View = Field("resolved", description=_VIEW)
-    focus: Texts = Field((), description="Service ids whose neighbourhood is wanted.")
+    focus: Texts = Field((), description="Service ids whose neighbourhood is wanted; each hop passes the filters.")
     depth: int = Field(1, ge=1, le=100, description="How many edges away from the focus.")
     direction: Literal["both", "upstream", "downstream"] = Field(
         "both", description="From the focus to its callers (`upstream`), callees (`downstream`) or both."

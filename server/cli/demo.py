@@ -6,6 +6,8 @@ import logging
 import signal
 import threading
 import time
+import webbrowser
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,8 @@ def demo(
 ) -> None:
     """Start everything with live example traffic: ten services, real traces replayed as if now.
 
+    On a terminal the page is opened in the browser.
+
     \b
     Examples:
       chronotope demo
@@ -85,6 +89,8 @@ def demo(
         server.warm_up()
         if not stopping.is_set():
             _say(console, base, server, traffic)
+            if console.is_terminal and base:
+                _open_page(base)
         traffic.run(stopping, seconds)
         console.print("\nstopping …")
     finally:
@@ -159,6 +165,14 @@ def _told_before(store: Store) -> tuple[float, float]:
     )
     row = store.rows(statement, {"newcomer": NEWCOMER, "caller": NEWCOMER.partition("/")[0] + "/frontend"})[0]
     return max(row[0], 0) / 1000, max(row[1], 0) / 1000
+
+
+def _open_page(base: str) -> None:
+    """Open the page in a window, where there are windows: a browser in the terminal would take it over."""
+    with suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:
+            browser.open(f"{base}/")
 
 
 def _say(console: Console, base: str, server: Server, traffic: Traffic) -> None:

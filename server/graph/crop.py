@@ -14,28 +14,34 @@ from chronotope.server.graph.question import Question
 def crop(columns: EdgeColumns, question: Question, kinds: Mapping[str, str]) -> np.ndarray:
     """Return which edges a question wants, bool[E]; limit apart.
 
-    The focus is looked for first, over all edges; of its neighbourhood those stay that have an end in one of the
-    namespaces, of one of the kinds, and with the searched text.
+    Filters say which edges there are: those that have an end in one of the namespaces, of one of the kinds, and with
+    the searched text. From the focus only these are walked, so each hop passes the filters.
     """
-    keep = np.ones(len(columns), bool)
-    if question.focus:
-        keep = neighbourhood(columns, question.focus, question.depth, question.direction)
+    there = np.ones(len(columns), bool)
     if question.namespaces or question.kinds or question.search:
         wanted = np.array([_wanted(name, question, kinds) for name in columns.names], bool)
-        keep &= wanted[columns.source] | wanted[columns.target]
-    return keep
+        there = wanted[columns.source] | wanted[columns.target]
+    if not question.focus:
+        return there
+    return neighbourhood(columns, there, question.focus, question.depth, question.direction)
 
 
-def neighbourhood(columns: EdgeColumns, focus: tuple[str, ...], depth: int, direction: str) -> np.ndarray:
-    """Return the edges within `depth` steps of the focus, walking to callers, callees or both. bool[E]."""
+def neighbourhood(
+    columns: EdgeColumns, there: np.ndarray, focus: tuple[str, ...], depth: int, direction: str
+) -> np.ndarray:
+    """Return the edges within `depth` steps of the focus, walking to callers, callees or both. bool[E].
+
+    Args:
+        there: bool[E], edges that may be walked.
+    """
     start = np.isin(np.array(columns.names, object), np.array(focus, object))
     if direction == "upstream":
-        return _walked(columns.target, columns.source, start, depth)
+        return _walked(columns.target, columns.source, there, start, depth)
     if direction == "downstream":
-        return _walked(columns.source, columns.target, start, depth)
+        return _walked(columns.source, columns.target, there, start, depth)
     near = np.concatenate([columns.source, columns.target])
     far = np.concatenate([columns.target, columns.source])
-    keep = _walked(near, far, start, depth)
+    keep = _walked(near, far, np.concatenate([there, there]), start, depth)
     return np.asarray(keep[: len(columns)] | keep[len(columns) :])
 
 
@@ -62,10 +68,10 @@ def _wanted(name: str, question: Question, kinds: Mapping[str, str]) -> bool:
     return question.search.casefold() in name.casefold()
 
 
-def _walked(near: np.ndarray, far: np.ndarray, start: np.ndarray, depth: int) -> np.ndarray:
+def _walked(near: np.ndarray, far: np.ndarray, there: np.ndarray, start: np.ndarray, depth: int) -> np.ndarray:
     reached, keep = start.copy(), np.zeros(len(near), bool)
     for _ in range(depth):
-        step = reached[near] & ~keep
+        step = reached[near] & there & ~keep
         if not step.any():
             break
         keep |= step

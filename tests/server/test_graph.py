@@ -136,7 +136,8 @@ def test_nodes_have_kind_attributes_and_sums_of_both_sides(client: FlaskClient) 
             "focus=ship/post&direction=upstream&depth=2",
             [("ops/probe", "shop/cart"), ("shop/cart", "ship/post"), ("shop/front", "shop/cart")],
         ),
-        ("focus=shop/front&direction=downstream&depth=9&kind=database", [("shop/cart", HOSTILE)]),
+        ("focus=shop/cart&direction=downstream&depth=9&kind=database", [("shop/cart", HOSTILE)]),
+        ("focus=shop/front&direction=downstream&depth=9&kind=database", []),  # each hop passes the filters
     ],
 )
 def test_filters_and_focus_show_a_part(client: FlaskClient, query: str, expected: list[tuple[str, str]]) -> None:
