@@ -15,7 +15,7 @@ import { lastValueFrom } from 'rxjs';
 import { graphFromApi, graphFromDiff } from '../../../core/src/api.ts';
 import { graphFrames } from './frames/graph';
 import type { Positions } from './frames/graph';
-import { eventsFrame, servicesFrame } from './frames/tables';
+import { blastRadiusFrame, eventsFrame, servicesFrame } from './frames/tables';
 import { edgeFrames, timelineFrame } from './frames/timeline';
 import { problemText } from './problems';
 import { FILTER_KEYS, requestOf } from './request';
@@ -134,6 +134,8 @@ function framesOf(query: TopologyQuery, answer: Json, places: Positions, refId: 
       return edgeFrames(answer, refId);
     case 'services':
       return [servicesFrame(answer, refId)];
+    case 'blastRadius':
+      return [blastRadiusFrame(answer, refId)];
     case 'events':
       return [eventsFrame(answer, refId)];
     default:

@@ -46,7 +46,7 @@ const ROUTES: Record<QueryType, Route> = {
   timeline: (query, range, now) => ({
     path: 'timeline',
     parameters: {
-      ...times(query.span ? spanAround(range, query.span, now) : range),
+      ...times(spanOf(query, range, now)),
       layers: query.layers,
       view: query.view,
       protocol: query.protocol,
@@ -64,10 +64,16 @@ const ROUTES: Record<QueryType, Route> = {
     path: 'services',
     parameters: { ...times(range), layers, view, namespace, kind, search },
   }),
-  events: (query, range) => ({
+  blastRadius: ({ service, layers, view }, range) => {
+    if (!service) {
+      throw new Error('Choose the service whose blast radius is asked for, such as shop/cart or $service.');
+    }
+    return { path: `services/${encodeURIComponent(service)}/blast-radius`, parameters: { ...times(range), layers, view } };
+  },
+  events: (query, range, now) => ({
     path: 'events',
     parameters: {
-      ...times(range),
+      ...times(spanOf(query, range, now)),
       type: query.eventType,
       service: query.service,
       limit: query.limit ?? MAX_EVENTS,
@@ -97,6 +103,10 @@ function filtersOf(query: TopologyQuery): Parameters {
   const near = focus ? { focus, depth: query.depth, direction: query.direction } : {};
   const measures = full === false ? undefined : 'full';
   return { layers, view, namespace, kind, protocol, search, group_by: groupBy, measures, ...near };
+}
+
+function spanOf({ span }: TopologyQuery, range: Interval, now: number): Interval {
+  return span ? spanAround(range, span, now) : range;
 }
 
 function times({ from, to }: Interval): Parameters {

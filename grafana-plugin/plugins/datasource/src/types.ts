@@ -3,7 +3,7 @@
 import type { DataSourceJsonData } from '@grafana/data';
 import type { DataQuery } from '@grafana/schema';
 
-export const QUERY_TYPES = ['graph', 'timeline', 'edge', 'services', 'events'] as const;
+export const QUERY_TYPES = ['graph', 'timeline', 'edge', 'services', 'events', 'blastRadius'] as const;
 
 export type QueryType = (typeof QUERY_TYPES)[number];
 
@@ -24,11 +24,11 @@ export interface TopologyQuery extends DataQuery {
   full?: boolean;
   /** Of a graph: the end of the window to compare with: a time, or `-1h`, `-1d`, `-7d`. Empty: no comparison. */
   compare?: string;
-  /** Of a timeline: how much around the dashboard's time: `6h`, `7d`. Empty: the dashboard's time alone. */
+  /** Of a timeline or events: how much around the dashboard's time: `6h`, `7d`. Empty: the dashboard's time alone. */
   span?: string;
   /** The id of an edge. */
   edge?: string;
-  /** Of events. */
+  /** Of events and of a blast radius. */
   service?: string;
   eventType?: string;
   limit?: number;

@@ -46,6 +46,7 @@ export function dashboardOf(settings: URLSearchParams): EmbeddedScene {
               queries: [
                 query('A', { queryType: 'graph', compare: '$compare', namespace: '$namespace' }),
                 query('B', { queryType: 'timeline', span: get('span', '1h') }),
+                query('C', { queryType: 'events', span: get('span', '1h') }),
               ],
             }),
           }),

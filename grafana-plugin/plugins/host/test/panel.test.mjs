@@ -79,6 +79,12 @@ describe('the panel', () => {
     assert.equal(length(await range(page)), length(earlier));
   });
 
+  it('marks on its slider what happened', async () => {
+    const mark = page.getByTestId('slider-event').first();
+    await mark.waitFor();
+    assert.match(await mark.getAttribute('title'), /^New dependency: .*promo/);
+  });
+
   it('plays until it is paused', async () => {
     const earlier = await range(page);
     await page.getByRole('button', { name: 'Play' }).click();

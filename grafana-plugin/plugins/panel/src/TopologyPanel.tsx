@@ -10,7 +10,7 @@ import { useStyles2, useTheme2 } from '@grafana/ui';
 
 import { EMPTY_GRAPH, collapse, degrade, groupings } from '../../../core/src/index.ts';
 import type { Graph, Selection } from '../../../core/src/index.ts';
-import { linksOf, rowOf, timelineOf, topologyOf } from './frames';
+import { linksOf, marksOf, rowOf, timelineOf, topologyOf } from './frames';
 import type { Topology } from './frames';
 import { useHoverTime } from './hooks/useHoverTime';
 import { usePositions } from './hooks/usePositions';
@@ -167,6 +167,7 @@ function noticeOf(truncated: boolean, groupedBy: string, leftOut: number): strin
 
 function Slider({ data, options, timeRange, timeZone, eventBus, onChangeTimeRange }: PanelProps<PanelOptions>) {
   const timeline = useMemo(() => timelineOf(data.series), [data.series]);
+  const marks = useMemo(() => marksOf(data.series), [data.series]);
   const hovered = useHoverTime(eventBus);
   if (!timeline || !options.showSlider) {
     return null;
@@ -174,7 +175,7 @@ function Slider({ data, options, timeRange, timeZone, eventBus, onChangeTimeRang
   const range = { from: timeRange.from.valueOf(), to: timeRange.to.valueOf() };
   const onHover = (time: number | null) =>
     eventBus.publish(time === null ? new DataHoverClearEvent() : new DataHoverEvent({ point: { time } }));
-  return <TimeSlider {...{ timeline, range, timeZone, hovered, onHover }} onMove={onChangeTimeRange} />;
+  return <TimeSlider {...{ timeline, marks, range, timeZone, hovered, onHover }} onMove={onChangeTimeRange} />;
 }
 
 /** The value of a dashboard variable; null when the dashboard has none of that name. */

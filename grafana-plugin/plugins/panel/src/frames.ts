@@ -27,9 +27,11 @@ export interface Timeline {
 
 /** The graph of a panel's frames; null when none of them is a graph. */
 export function topologyOf(series: readonly DataFrame[], theme: GrafanaTheme2): Topology | null {
-  const edges = series.find((frame) => frame.name === 'edges' || (has(frame, 'source') && has(frame, 'target'))) ?? null;
+  // Events have ids, titles and ends too, but they have a time.
+  const timeless = series.filter((frame) => fieldOf(frame, 'time') === undefined);
+  const edges = timeless.find((frame) => frame.name === 'edges' || (has(frame, 'source') && has(frame, 'target'))) ?? null;
   const isNodes = (frame: DataFrame) => frame !== edges && has(frame, 'id') && (has(frame, 'title') || frame.name === 'nodes');
-  const nodes = series.find(isNodes) ?? null;
+  const nodes = timeless.find(isNodes) ?? null;
   if (!nodes && !edges) {
     return null;
   }
@@ -57,6 +59,22 @@ export function timelineOf(series: readonly DataFrame[]): Timeline | null {
   const [added, removed] = [column('added'), column('removed')];
   const time = column('time');
   return { time, edges: column('edges'), changes: time.map((_, at) => (added[at] ?? 0) + (removed[at] ?? 0)), stepMs };
+}
+
+/** What happened, as marks on the slider. */
+export interface Mark {
+  readonly time: number;
+  readonly title: string;
+}
+
+/** The events of a panel's frames: dependencies that came and went, deployments. */
+export function marksOf(series: readonly DataFrame[]): Mark[] {
+  const frame = series.find((own) => own.name === 'events');
+  return frame ? rowsOf(frame, (get) => ({ time: number(get('time')) ?? NaN, title: titleOf(get) })) : [];
+}
+
+function titleOf(get: Get): string {
+  return [text(get('title')), text(get('text'))].filter(Boolean).join(': ');
 }
 
 /** Data links of a row: those of every field, with the row's values and the dashboard's variables filled in. */

@@ -11,7 +11,7 @@ import graph from '../../testdata/graph.json';
 import services from '../../testdata/services.json';
 import timeline from '../../testdata/timeline.json';
 import { graphFrames } from '../frames/graph';
-import { eventsFrame, servicesFrame } from '../frames/tables';
+import { blastRadiusFrame, eventsFrame, servicesFrame } from '../frames/tables';
 import { edgeFrames, timelineFrame } from '../frames/timeline';
 
 const META = { truncated: false, compared: false, window: graph.window };
@@ -66,6 +66,12 @@ describe('other frames', () => {
     expect(values(trace, 'calls_per_second')).toEqual(edge.evidence.trace.calls_per_second);
     expect(values(trace, 'bytes_sent')).toBeUndefined();
     expect(trace.fields[1].labels).toMatchObject({ layer: 'trace' });
+  });
+
+  it('list who depends on a service', () => {
+    const callers = [{ service: 'shop/front', kind: 'service', hops: 2, share: null, calls: 5 }];
+    const frame = blastRadiusFrame({ callers }, 'A');
+    expect(frame.fields.map(({ values }) => values[0])).toEqual(['shop/front', 'service', 2, null]);
   });
 
   it('list services and events', () => {

@@ -44,6 +44,9 @@ describe('a query becomes a request', () => {
 
   it('escapes the id of an edge, and wants one', () => {
     expect(requestOf({ refId: 'A', queryType: 'edge', edge: 'a/b' }, RANGE, [], NOW).path).toBe('edges/a%2Fb');
+    const { path } = requestOf({ refId: 'A', queryType: 'blastRadius', service: 'shop/cart' }, RANGE, [], NOW);
+    expect(path).toBe('services/shop%2Fcart/blast-radius');
+    expect(() => requestOf({ refId: 'A', queryType: 'blastRadius' }, RANGE, [], NOW)).toThrow(/Choose the service/);
     expect(() => requestOf({ refId: 'A', queryType: 'edge' }, RANGE, [], NOW)).toThrow(/Choose an edge/);
   });
 });

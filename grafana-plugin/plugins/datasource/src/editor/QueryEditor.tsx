@@ -17,6 +17,7 @@ const TYPES: Array<{ value: QueryType; label: string; description: string }> = [
   { value: 'timeline', label: 'Timeline', description: 'How many services and edges, what came and went, over time' },
   { value: 'edge', label: 'Edge', description: 'The measures of one edge over time' },
   { value: 'services', label: 'Services', description: 'Services of the dashboard’s time as a table' },
+  { value: 'blastRadius', label: 'Blast radius', description: 'Who depends on a service, how far away, and how much' },
   { value: 'events', label: 'Events', description: 'New, vanished and returned dependencies; deployments' },
 ];
 
@@ -37,7 +38,7 @@ const FIELDS: Readonly<Record<TextKey, TextField>> = {
   compare: { label: 'Compare with', tooltip: 'An earlier time, or how long before: -1h, -1d, -7d', placeholder: 'nothing' },
   span: { label: 'Around', tooltip: 'How much time around the dashboard’s: the slider’s range', placeholder: '6h' },
   edge: { label: 'Edge', tooltip: 'Id of an edge, as the topology panel shows it', placeholder: '$edge' },
-  service: { label: 'Service', tooltip: 'Events of this service alone', placeholder: 'all' },
+  service: { label: 'Service', tooltip: 'Id of a service', placeholder: 'shop/cart' },
   eventType: { label: 'Type', tooltip: 'new_dependency, vanished_dependency, …', placeholder: 'all' },
 };
 
@@ -46,7 +47,8 @@ const ASKED: Readonly<Record<QueryType, readonly TextKey[]>> = {
   timeline: ['span', 'layers', 'protocol'],
   edge: ['edge', 'layers'],
   services: ['layers', 'namespace', 'kind', 'search'],
-  events: ['service', 'eventType'],
+  events: ['service', 'eventType', 'span'],
+  blastRadius: ['service', 'layers'],
 };
 const WITH_VIEW: readonly QueryType[] = ['graph', 'timeline', 'edge', 'services'];
 

@@ -41,6 +41,28 @@ export function servicesFrame(answer: Json, refId: string): DataFrame {
   });
 }
 
+/** One row a caller, near ones first as the server has them; shares from 0 to 1. */
+export function blastRadiusFrame(answer: Json, refId: string): DataFrame {
+  const rows = list(answer.callers);
+  const field = (name: string, type: FieldType, displayName: string, unit?: string) => ({
+    name,
+    type,
+    config: { displayName, ...(unit && { unit }) },
+    values: rows.map((row) => row[name] ?? null),
+  });
+  return createDataFrame({
+    name: 'blast radius',
+    refId,
+    meta: { preferredVisualisationType: 'table' },
+    fields: [
+      field('service', FieldType.string, 'Service'),
+      field('kind', FieldType.string, 'Kind'),
+      field('hops', FieldType.number, 'Hops'),
+      field('share', FieldType.number, 'Share of its calls', 'percentunit'),
+    ],
+  });
+}
+
 /** One row an event, with the fields that Grafana's annotations take: `time`, `title`, `text`, `tags`, `id`. */
 export function eventsFrame(answer: Json, refId: string): DataFrame {
   const rows = list(answer.events);

@@ -5,10 +5,12 @@ import { FieldType, createDataFrame, createTheme } from '@grafana/data';
 import { graphFromApi, graphFromDiff } from '../../../../core/src/index.ts';
 import diff from '../../../datasource/testdata/diff.json';
 import graph from '../../../datasource/testdata/graph.json';
+import events from '../../../datasource/testdata/events.json';
 import timeline from '../../../datasource/testdata/timeline.json';
 import { graphFrames } from '../../../datasource/src/frames/graph';
+import { eventsFrame } from '../../../datasource/src/frames/tables';
 import { timelineFrame } from '../../../datasource/src/frames/timeline';
-import { timelineOf, topologyOf } from '../frames';
+import { marksOf, timelineOf, topologyOf } from '../frames';
 import { found, neighbourhood } from '../neighbourhood';
 
 const THEME = createTheme();
@@ -40,6 +42,15 @@ describe('frames of our data source', () => {
     const got = timelineOf([timelineFrame(timeline, 'B')])!;
     expect(got.stepMs).toBe(timeline.step_seconds * 1000);
     expect(got.changes).toEqual(timeline.added.map((count, at) => count + (timeline.removed[at] ?? 0)));
+  });
+});
+
+describe('events', () => {
+  it('become marks that say what happened', () => {
+    const [first] = marksOf([eventsFrame(events, 'C')]);
+    expect(first.time).toBe(Date.parse(events.events[0].time));
+    expect(topologyOf([eventsFrame(events, 'C')], THEME)).toBeNull();
+    expect(first.title).toMatch(/^New dependency: .* → promo/);
   });
 });
 

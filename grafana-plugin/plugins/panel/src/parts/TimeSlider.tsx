@@ -10,12 +10,13 @@ import { dateTimeFormat } from '@grafana/data';
 import type { GrafanaTheme2 } from '@grafana/data';
 import { IconButton, useStyles2 } from '@grafana/ui';
 
-import type { Timeline } from '../frames';
+import type { Mark, Timeline } from '../frames';
 import { atNextChange, bucketAt, extentOf, moved, shareOf } from '../slider';
 import type { Interval } from '../slider';
 
 interface Props {
   readonly timeline: Timeline;
+  readonly marks: readonly Mark[];
   readonly range: Interval;
   readonly timeZone: string;
   /** The instant that another panel's pointer is at. */
@@ -26,7 +27,7 @@ interface Props {
 
 const PLAY_MS = 1200;
 
-export function TimeSlider({ timeline, range, timeZone, hovered, onMove, onHover }: Props) {
+export function TimeSlider({ timeline, marks, range, timeZone, hovered, onMove, onHover }: Props) {
   const styles = useStyles2(getStyles);
   const extent = extentOf(timeline);
   const [playing, setPlaying] = usePlaying(timeline, range, onMove);
@@ -52,7 +53,7 @@ export function TimeSlider({ timeline, range, timeZone, hovered, onMove, onHover
         disabled={!after}
         onClick={() => after && onMove(after)}
       />
-      <Track {...{ timeline, range, timeZone, hovered, extent, onMove, onHover }} />
+      <Track {...{ timeline, marks, range, timeZone, hovered, extent, onMove, onHover }} />
     </div>
   );
 }
@@ -82,7 +83,7 @@ function usePlaying(timeline: Timeline, range: Interval, onMove: Props['onMove']
   return [playing, setPlaying] as const;
 }
 
-function Track({ timeline, range, timeZone, hovered, extent, onMove, onHover }: Props & { readonly extent: Interval }) {
+function Track({ timeline, marks, range, timeZone, hovered, extent, onMove, onHover }: Props & { readonly extent: Interval }) {
   const styles = useStyles2(getStyles);
   const track = useRef<HTMLDivElement>(null);
   const [drag, setDrag] = useState<{ start: number; range: Interval } | null>(null);
@@ -140,6 +141,7 @@ function Track({ timeline, range, timeZone, hovered, extent, onMove, onHover }: 
       onKeyDown={onKeyDown}
     >
       <Bars timeline={timeline} />
+      <Marks marks={marks} extent={extent} />
       <div className={styles.window} style={placed(shown, extent)} data-testid="slider-window" />
       {hovered !== null && hovered >= extent.from && hovered <= extent.to && (
         <div className={styles.hover} style={{ left: `${shareOf(hovered, extent) * 100}%` }} data-testid="slider-hover">
@@ -157,6 +159,16 @@ function Track({ timeline, range, timeZone, hovered, extent, onMove, onHover }: 
 function hoverText(timeline: Timeline, instant: number, format: (instant: number) => string): string {
   const at = bucketAt(timeline, instant);
   return at < 0 ? format(instant) : `${format(timeline.time[at])} · ${timeline.edges[at]} edges`;
+}
+
+/** Events as small diamonds that say what happened. */
+function Marks({ marks, extent }: { readonly marks: readonly Mark[]; readonly extent: Interval }) {
+  const styles = useStyles2(getStyles);
+  return marks
+    .filter(({ time }) => time >= extent.from && time <= extent.to)
+    .map(({ time, title }, at) => (
+      <i key={at} className={styles.event} style={{ left: `${shareOf(time, extent) * 100}%` }} title={title} data-testid="slider-event" />
+    ));
 }
 
 /** How many edges there were as bars; changes as marks above them. */
@@ -213,6 +225,16 @@ function getStyles(theme: GrafanaTheme2) {
       fill: theme.colors.text.disabled,
     }),
     mark: css({ fill: theme.colors.warning.main }),
+    event: css({
+      position: 'absolute',
+      top: 12,
+      width: 9,
+      height: 9,
+      transform: 'translateX(-50%) rotate(45deg)',
+      background: theme.colors.info.text,
+      border: `1px solid ${theme.colors.background.primary}`,
+      zIndex: 1,
+    }),
     window: css({
       position: 'absolute',
       top: 0,
