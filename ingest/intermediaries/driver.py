@@ -98,9 +98,10 @@ class Intermediaries:
             try:
                 self.round()
                 failing = False
-            except (ChronotopeError, ValueError, ArithmeticError) as error:
+            except Exception as error:  # the next round may succeed: the thread must live on
                 if not failing:
-                    logger.warning("intermediaries are not resolved: %s", error)
+                    expected = isinstance(error, ChronotopeError)
+                    logger.warning("intermediaries are not resolved: %s", error, exc_info=not expected)
                 failing = True
             self._metrics.failing.set(failing)
             self._metrics.rounds.inc()

@@ -15,7 +15,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.schema.config_delivery import AlertmanagerEntry, DeliverySection
-from chronotope.schema.errors import ChronotopeError, StoreError
+from chronotope.schema.errors import StoreError
 from chronotope.schema.store import Store
 from chronotope.server.delivery.alertmanager import PATH, bodies
 from chronotope.server.delivery.grafana import Grafana
@@ -108,7 +108,7 @@ class Teller:
                 next_at = time.monotonic() + pause
                 self.metrics.sent.labels(self.name, "failed").inc()
                 logger.warning("%s is not told, next try in %.0f s: %s", self.name, pause, error)
-            except ChronotopeError:
+            except Exception:  # the next notice may be told: the thread must live on
                 next_at = time.monotonic() + self._every_s
                 logger.exception("%s is not told", self.name)
             self.metrics.failing.labels(self.name).set(float(failures > 0))

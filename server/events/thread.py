@@ -61,6 +61,8 @@ class EventThread:
                 self._count(self._watcher.look())
             except ChronotopeError as error:
                 logger.warning("events could not be looked for", extra={"reason": str(error)})
+            except Exception:  # the next look may succeed: the thread must live on
+                logger.exception("events could not be looked for")
             self._stopping.wait(LOOK_EVERY_S)
         try:
             self._watcher.save()

@@ -96,7 +96,7 @@ class RulesDriver:
                 self.tick(at_ms)
             except StoreError as error:
                 logger.warning("rules: %s; the next bucket tries again", error)
-            except ChronotopeError:
+            except Exception:  # other buckets have other evidence: the thread must live on
                 logger.exception("rules: this bucket is skipped")
 
     def tick(self, at_ms: int) -> None:
