@@ -83,7 +83,7 @@ def test_coarse_default_is_never_shorter_than_a_fine_level_that_was_set(tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nrules: []", "chronotope.yaml:1: a: is not a known key; accepted here: identities, aliases, trace"),
+        ("a: 1\nrules: []", "chronotope.yaml:1: a: is not a known key; accepted here: identities, aliases, "),
         ("\ntracs: {}", "chronotope.yaml:2: tracs: is not a known key; did you mean trace? accepted here:"),
         (
             "trace:\n  answer_wate: 1s",
