@@ -196,9 +196,9 @@ def test_the_command_prints_reasons_below_each_culprit(system: Clocked, capsys: 
     answer = system.ask(Fault("cart", own=4.0))
     print_culprits(msgspec.convert(answer, CulpritsAnswer))
     lines = capsys.readouterr().out.splitlines()
-    assert "  cart" in lines[2]
-    assert lines[3].strip().startswith("own time of cart rose ")
-    assert lines[3].endswith(" ms a request; none of its callees got slower")
+    assert "  cart" in lines[3]
+    assert lines[4].strip().startswith("own time of cart rose ")
+    assert lines[4].endswith(" ms a request; none of its callees got slower")
     assert any(line.startswith("degraded, with a probability of ") for line in lines)
 
 
