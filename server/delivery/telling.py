@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -49,7 +50,7 @@ class DeliveryMetrics:
         )
 
 
-class Teller:
+class Teller(ABC):
     """A thread that tells one receiver whatever `round` does, when something changed or its time has come."""
 
     def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
@@ -81,13 +82,13 @@ class Teller:
         self._wake.set()
         self._thread.join(timeout_s)
 
+    @abstractmethod
     def round(self, standing: Sequence[Standing]) -> None:
         """Tell all there is to tell.
 
         Raises:
             Undelivered: to be tried again.
         """
-        raise NotImplementedError
 
     def _run(self) -> None:
         failures, next_at = 0, time.monotonic()
