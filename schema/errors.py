@@ -15,6 +15,7 @@ ChronotopeError
 ├── SourceError            a source of ours, such as a Prometheus, that cannot be read (exit 1)
 └── StoreError             the store refused or cannot be reached (HTTP 503)
     ├── StoreInUse         another process has the embedded store open
+    ├── StoreClosed        this process closed the store: a thread that meets it has nothing more to do
     └── SchemaMismatch     migrations on disk and in the store disagree
 """
 
@@ -81,6 +82,10 @@ class StoreError(ChronotopeError):
 
 class StoreInUse(StoreError):
     """Another process has this embedded store open."""
+
+
+class StoreClosed(StoreError):
+    """This process closed the store meanwhile: the server stops."""
 
 
 class SchemaMismatch(StoreError):

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
-from chronotope.schema.errors import StoreError
+from chronotope.schema.errors import StoreClosed, StoreError
 from chronotope.schema.location import Location, allow_open_files, check_path, parse_store_url
 
 _UNKNOWN_DATABASE = 81
@@ -110,6 +110,7 @@ class Store:
         try:
             return getattr(self._client(), method)(*args, **kwargs)
         except ClickHouseError as error:
+            self._check_open()
             raise StoreError(f"store {self.location.shown}: {first_line(error)}") from error
         except OSError as error:
             raise StoreError(f"store {self.location.shown} cannot be reached: {error}") from error
@@ -117,13 +118,19 @@ class Store:
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            if self._closed:
-                raise StoreError(f"store {self.location.shown} is closed")
+            self._check_open()
             client = connect(self.location)
             self._local.client = client
             with self._lock:
                 self._clients.append(client)
+            if self._closed:  # while it connected: nobody else would close this one
+                client.close()
+                self._check_open()
         return client
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"store {self.location.shown} is closed")
 
 
 def connect(location: Location) -> Client:

@@ -28,7 +28,7 @@ from chronotope.ingest.intermediaries.observing import difference, observations_
 from chronotope.ingest.intermediaries.resolving import Knowledge, resolve
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.schema.config import Config
-from chronotope.schema.errors import ChronotopeError
+from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.observations import BUCKET_S, VIA_SEPARATOR
 from chronotope.schema.store import Store
 
@@ -98,6 +98,8 @@ class Intermediaries:
             try:
                 self.round()
                 failing = False
+            except StoreClosed:
+                return
             except Exception as error:  # the next round may succeed: the thread must live on
                 if not failing:
                     expected = isinstance(error, ChronotopeError)

@@ -33,7 +33,7 @@ from chronotope.ingest.metrics.remembering import CounterMemory, Waiting, name_o
 from chronotope.ingest.metrics.scrape import Scraper, Target
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
-from chronotope.schema.errors import ChronotopeError, StoreError
+from chronotope.schema.errors import ChronotopeError, StoreClosed, StoreError
 from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
@@ -141,6 +141,8 @@ class MetricsCollector:
             while not self._stopping.is_set() and rounds != 0:
                 try:
                     self.round(executor)
+                except StoreClosed:
+                    return
                 except StoreError as error:
                     logger.warning("observations of metrics could not be written", extra={"error": str(error)})
                 rounds = None if rounds is None else rounds - 1

@@ -9,8 +9,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -35,7 +36,7 @@ from chronotope.schema.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.api.stream import stream_routes
 from chronotope.server.api.unattributed import unattributed_routes
-from chronotope.server.cli.alerting import Alerting, open_alerting
+from chronotope.server.cli.alerting import open_alerting
 from chronotope.server.cli.listening import Address, bind
 from chronotope.server.cli.unattributed import explain_by
 from chronotope.server.cli.web import WebServer
@@ -48,6 +49,16 @@ from chronotope.server.settings import Settings, now_ms
 _SLACK_BYTES = 192 * 1024 * 1024
 _ANSWER_S = 10
 _GIVE_UP_S = 20
+
+
+class Background(Protocol):
+    """What works in a thread of its own beside the requests."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Begin no more work, and wait for what is under way; what takes longer meets a closed store and ends."""
 
 
 @dataclass(slots=True)
@@ -63,11 +74,7 @@ class Server:
     web: WebServer
     otlp_grpc: Any = None
     grpc_address: Address | None = None
-    metrics: MetricsCollector | None = None
-    intermediaries: Intermediaries | None = None
-    alerting: Alerting | None = None
-    events: EventThread | None = None
-    catalogue: CatalogueKeeper | None = None
+    background: list[Background] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -79,16 +86,8 @@ class Server:
         self.threads.append(thread)
         if self.otlp_grpc is not None:
             self.otlp_grpc.start()
-        if self.metrics is not None:
-            self.metrics.start()
-        if self.intermediaries is not None:
-            self.intermediaries.start()
-        if self.alerting is not None:
-            self.alerting.start()
-        if self.events is not None:
-            self.events.start()
-        if self.catalogue is not None:
-            self.catalogue.start()
+        for part in self.background:
+            part.start()
 
     def _give_up(self) -> None:
         for event in self.give_up:
@@ -104,16 +103,8 @@ class Server:
         giving_up = threading.Timer(_GIVE_UP_S, self._give_up)
         giving_up.daemon = True
         giving_up.start()
-        if self.metrics is not None:
-            self.metrics.stop(_ANSWER_S)
-        if self.intermediaries is not None:
-            self.intermediaries.stop(_ANSWER_S)
-        if self.alerting is not None:
-            self.alerting.stop(_ANSWER_S)
-        if self.events is not None:
-            self.events.stop(_ANSWER_S)
-        if self.catalogue is not None:
-            self.catalogue.stop(_ANSWER_S)
+        with ThreadPoolExecutor(len(self.background)) as executor:
+            list(executor.map(lambda part: part.stop(_ANSWER_S), self.background))
         self.intake.stop()
         self.flows.stop()
         giving_up.cancel()
@@ -163,14 +154,14 @@ def open_server(
     app = create_app(store, settings, blueprints=blueprints, registry=registry)
     web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
     server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
+    server.background += [alerting, Intermediaries(store, config, owners, registry)]
+    server.background.append(EventThread(store, config.events, now_ms, registry))
     if config.metrics.prometheus or config.metrics.targets:
-        server.metrics = MetricsCollector(store, config, owners.snapshot, registry)
-    server.intermediaries = Intermediaries(store, config, owners, registry)
-    server.alerting = alerting
-    server.events = EventThread(store, config.events, now_ms, registry)
+        server.background.append(MetricsCollector(store, config, owners.snapshot, registry))
     if says_something(config):
-        server.catalogue = CatalogueKeeper(store, config, now_ms)
-        server.catalogue.round()  # a catalogue that cannot be read is told at the start
+        catalogue = CatalogueKeeper(store, config, now_ms)
+        catalogue.round()  # a catalogue that cannot be read is told at the start
+        server.background.append(catalogue)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

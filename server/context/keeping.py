@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 
 from chronotope.schema.config import Config
-from chronotope.schema.errors import ChronotopeError
+from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.store import Store
 from chronotope.server.context.catalogue import Attributes, read_catalogue, resolve
 
@@ -68,6 +68,8 @@ class CatalogueKeeper:
         while True:
             try:
                 self.round()
+            except StoreClosed:
+                return
             except ChronotopeError as error:
                 logger.warning("catalogue not read", extra={"detail": str(error)})
             if self._stopping.wait(ROUND_S):

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from chronotope.schema.errors import Busy, ChronotopeError
+from chronotope.schema.errors import Busy, ChronotopeError, StoreClosed
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
@@ -154,6 +154,8 @@ class Hub:
                 continue
             try:
                 text = self.tick(closed)
+            except StoreClosed:
+                return
             except ChronotopeError as error:
                 logger.warning("stream: this bucket is told with the next: %s", error)
                 continue

@@ -16,7 +16,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.schema.config_delivery import AlertmanagerEntry, DeliverySection
-from chronotope.schema.errors import StoreError
+from chronotope.schema.errors import StoreClosed, StoreError
 from chronotope.schema.store import Store
 from chronotope.server.delivery.alertmanager import PATH, bodies
 from chronotope.server.delivery.grafana import Grafana
@@ -103,6 +103,8 @@ class Teller(ABC):
             try:
                 self.round(self._standing)
                 failures, next_at = 0, time.monotonic() + self._every_s
+            except StoreClosed:
+                return
             except (Undelivered, StoreError) as error:
                 failures += 1
                 pause = wait_s(failures, getattr(error, "retry_after_s", 0.0))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.schema.config_events import EventsSection
-from chronotope.schema.errors import ChronotopeError
+from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.store import Store
 from chronotope.server.events.event import DEPENDENCY_TYPES
 from chronotope.server.events.watching import Outcome, Watcher
@@ -59,6 +59,8 @@ class EventThread:
                     self._watcher.start()
                     started = True
                 self._count(self._watcher.look())
+            except StoreClosed:  # a look may take long, and a stop does not wait for it: the next start goes on
+                return
             except ChronotopeError as error:
                 logger.warning("events could not be looked for", extra={"reason": str(error)})
             except Exception:  # the next look may succeed: the thread must live on
@@ -66,6 +68,8 @@ class EventThread:
             self._stopping.wait(LOOK_EVERY_S)
         try:
             self._watcher.save()
+        except StoreClosed:
+            return
         except ChronotopeError as error:
             logger.warning("the state of detection was not saved", extra={"reason": str(error)})
 

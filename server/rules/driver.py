@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chronotope.schema.config_rules import RuleEntry
-from chronotope.schema.errors import ChronotopeError, StoreError
+from chronotope.schema.errors import ChronotopeError, StoreClosed, StoreError
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
 from chronotope.server.events.event import RULE_VIOLATION, Event, edge_of, event_id
@@ -94,6 +94,8 @@ class RulesDriver:
             last = at_ms
             try:
                 self.tick(at_ms)
+            except StoreClosed:
+                return
             except StoreError as error:
                 logger.warning("rules: %s; the next bucket tries again", error)
             except Exception:  # other buckets have other evidence: the thread must live on
