@@ -109,8 +109,8 @@ def test_stopping_leaves_on_disk_what_nobody_takes(tmp_path):
     sender.start()
     spool.put("flows", b"later")
     started = time.monotonic()
-    sender.stop(10)
-    assert time.monotonic() - started < 5
+    sender.stop(100)
+    assert time.monotonic() - started < 60
     assert Spool(tmp_path, 10_000).oldest().read() == b"later"
 
 

