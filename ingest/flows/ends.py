@@ -5,209 +5,162 @@ connection, this pair of addresses or this service, in the same ten seconds or t
 and intervals differ). A client's row takes its target, in order, from
  1. the server's own agent, which saw the same pair of addresses,
  2. the only server row with the client's address and port whose server address differs: address translation between
-    the two, and both ends kept the client's address and port,
+    the two, and both ends kept the client's address and port; neither end's pair of addresses was seen by the other,
  3. the owner of the server's address.
 
-Invariant: what becomes of a row is a pure function of the set of rows with its client address, within one bucket.
+Rows are brought together by client address first: then whatever decides about one is in the cache.
 
-Keys are 64-bit hashes with a seed of the process; that two of a batch's keys are the same by chance is less likely than
-one in a million for three million rows.
+Invariant: what becomes of a row is a pure function of the set of rows with its client address, within `REACH` buckets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
-from chronotope.ingest.flows.rows import CLIENT
-from chronotope.ingest.spans.spanindex import SEED, table_size
-from chronotope.schema.observations import BUCKET_S
+from chronotope.ingest.flows.deciding import decide
+from chronotope.ingest.flows.rows import FLOW, UNSETTLED
+from chronotope.ingest.spans.spanindex import SEED
 
-_CONNECTION, _PAIR, _AIM = 1, 2, 3  # kinds of keys
-_NONE, _SEVERAL = -1, -2
+# The other end may be in the bucket beside, and what tells whether that one has a partner of its own beside it again.
+REACH = 2
+
+_READ = ("bucket", "client", "server", "own", "target", "client_port", "server_port", "transport", "observer")
+_DECIDED = ("answered", "answered_port", "counts")
+# What decides about a row and what was decided, and of which piece it is, at which place.
+END = np.dtype([("piece", "<i4"), ("place", "<i4"), *((name, FLOW[name]) for name in (*_READ, *_DECIDED))])
+
+Decisions = tuple[np.ndarray, np.ndarray, np.ndarray]  # _DECIDED of M rows
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Known rows that others made anew: FLOW[K] as they were decided about before and as they are now."""
+
+    before: np.ndarray
+    after: np.ndarray
+    places: Sequence[tuple[np.ndarray, np.ndarray]]  # piece, and indices into it: all rows, in their order
+
+    def put_back(self) -> None:
+        """Write what was decided into the pieces that the rows are of."""
+        start = 0
+        for piece, index in self.places:
+            for name in _DECIDED:
+                piece[name][index] = self.after[name][start : start + len(index)]
+            start += len(index)
 
 
 def settle(rows: np.ndarray) -> None:
-    """Decide about FLOW[M]: set who answered at which port, and whether a row counts.
+    """Decide about FLOW[M] in place: who answered at which port, and whether a row counts.
 
     Args:
         rows: attributed rows, and all of their client addresses and buckets.
     """
-    target, port, counts = _settle(rows, SEED)
-    rows["answered"], rows["answered_port"], rows["counts"] = target, port, counts
+    clients = np.ones(int(rows["client"].max(initial=-1)) + 1, np.bool_)
+    ends = _gathered([rows], clients)
+    _tell(rows, ends, 0, *_decided(ends))
 
 
-@njit(cache=True, nogil=True)
-def _mix(kind, client, first, second, seed):  # type: ignore[no-untyped-def]
-    """Hash what a key is made of but the bucket; 0 marks a free slot and is never one."""
-    mixed = (seed ^ np.uint64(client)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(31)) ^ np.uint64(first)) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed = (mixed ^ (mixed >> np.uint64(29)) ^ np.uint64(second)) * np.uint64(0xBF58476D1CE4E5B9)
-    return mixed ^ (mixed >> np.uint64(32)) ^ np.uint64(kind)
+def settle_beside(rows: np.ndarray, known: Sequence[np.ndarray], clients: np.ndarray, emitted: np.ndarray) -> Changed:
+    """Decide about new rows FLOW[M] in place, and say what they change of known ones.
 
-
-@njit(cache=True, nogil=True)
-def _at(key, bucket):  # type: ignore[no-untyped-def]
-    mixed = (key ^ np.uint64(bucket)) * np.uint64(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> np.uint64(31))) | np.uint64(1)
-
-
-@njit(cache=True, nogil=True)
-def _slot(table, key):  # type: ignore[no-untyped-def]
-    """Where a key is, or the free place where it would go."""
-    mask = np.uint64(len(table) - 1)
-    slot = np.int64((key >> np.uint64(1)) & mask)
-    while table[slot] != 0 and table[slot] != key:
-        slot = (slot + 1) & np.int64(mask)
-    return slot
-
-
-@njit(cache=True, nogil=True)
-def _connection(row, seed):  # type: ignore[no-untyped-def]
-    return _mix(_CONNECTION, row["client"], row["client_port"], row["transport"], seed)
-
-
-@njit(cache=True, nogil=True)
-def _pair(row, seed):  # type: ignore[no-untyped-def]
-    return _mix(_PAIR, row["client"], row["server"], np.uint64(row["server_port"]) * 2 + row["transport"], seed)
-
-
-@njit(cache=True, nogil=True)
-def _aim(row, seed):  # type: ignore[no-untyped-def]
-    return _mix(_AIM, row["client"], row["target"], row["transport"], seed)
-
-
-@njit(cache=True, nogil=True)
-def _near(table, key, bucket):  # type: ignore[no-untyped-def]
-    """Whether a key is there in a bucket or in one beside it."""
-    found = table[_slot(table, _at(key, bucket))] != 0
-    found = found or table[_slot(table, _at(key, bucket - BUCKET_S))] != 0
-    return found or table[_slot(table, _at(key, bucket + BUCKET_S))] != 0
-
-
-@njit(cache=True, nogil=True)
-def _mark_clients(rows, seed):  # type: ignore[no-untyped-def]
-    """The keys of all that clients' hosts saw."""
-    clients = 0
-    for row in rows:
-        clients += row["observer"] == CLIENT
-    table = np.zeros(table_size(3 * clients), np.uint64)
-    for row in rows:
-        if row["observer"] != CLIENT:
-            continue
-        key = _at(_pair(row, seed), row["bucket"])
-        table[_slot(table, key)] = key
-        key = _at(_aim(row, seed), row["bucket"])
-        table[_slot(table, key)] = key
-        if row["client_port"]:
-            key = _at(_connection(row, seed), row["bucket"])
-            table[_slot(table, key)] = key
-    return table
-
-
-@njit(cache=True, nogil=True)
-def _mark_servers(rows, seed):  # type: ignore[no-untyped-def]
-    """(keys, nodes): the pairs of addresses that servers' hosts saw, and the service that their agents say it is."""
-    servers = 0
-    for row in rows:
-        servers += row["observer"] != CLIENT
-    table = np.zeros(table_size(servers), np.uint64)
-    node = np.full(len(table), _NONE, np.int32)
-    for row in rows:
-        if row["observer"] == CLIENT:
-            continue
-        key = _at(_pair(row, seed), row["bucket"])
-        slot = _slot(table, key)
-        table[slot] = key
-        if row["own"] >= 0 and node[slot] != row["target"]:
-            node[slot] = row["target"] if node[slot] == _NONE else _SEVERAL
-    return table, node
-
-
-@njit(cache=True, nogil=True)
-def _mark_unmatched(rows, of_clients, opposite, seed):  # type: ignore[no-untyped-def]
-    """(keys, row numbers): rows of one side with a client port, whose pair the other side did not see.
-
-    A row number is that of any row to the only server address and port, `_SEVERAL` where there are several.
+    Args:
+        rows: attributed.
+        known: pieces FLOW[…] that hold all rows of these clients within `REACH` of `emitted`. They stay as they are.
+        clients: bool[by address code], those of the new rows.
+        emitted: buckets, rising; known rows of others are not told, for not all is known that decides about them.
     """
-    unmatched = np.zeros(len(rows), np.bool_)
-    for i in range(len(rows)):
-        row = rows[i]
-        if row["client_port"] and (row["observer"] == CLIENT) == of_clients:
-            unmatched[i] = not _near(opposite, _pair(row, seed), row["bucket"])
-    table = np.zeros(table_size(unmatched.sum()), np.uint64)
-    found = np.full(len(table), _NONE, np.int64)
-    for place in np.flatnonzero(unmatched):
-        key = _at(_connection(rows[place], seed), rows[place]["bucket"])
-        slot = _slot(table, key)
-        table[slot] = key
-        found[slot] = _either(rows, found[slot], place)
-    return table, found
+    ends = _gathered([*known, rows], clients)
+    others = ends["piece"] < len(known)
+    open_rows = others & (ends["answered"] == UNSETTLED)
+    if open_rows.any():
+        alone = ends[others]
+        ends[others] = _with(alone, *_decided(alone))
+    decisions = _decided(ends)
+    _tell(rows, ends, len(known), *decisions)
+    found = np.flatnonzero(open_rows | _differing(ends, len(known), *decisions))
+    found = found[np.isin(ends["bucket"][found], emitted)]
+    found = found[np.argsort(ends["piece"][found], kind="stable")]
+    numbers, starts = np.unique(ends["piece"][found], return_index=True)
+    index = np.split(ends["place"][found], starts[1:])
+    places = [(known[number], index[nth]) for nth, number in enumerate(numbers.tolist())]
+    whole = np.concatenate([np.empty(0, FLOW), *(piece[index] for piece, index in places)])
+    before = _with(whole, *(ends[name][found] for name in _DECIDED))
+    return Changed(before, _with(whole, *(column[found] for column in decisions)), places)
+
+
+def _gathered(pieces: Sequence[np.ndarray], clients: np.ndarray) -> np.ndarray:
+    """Return the rows of some clients, END[M], sorted by client."""
+    counts = np.zeros(len(clients), np.int64)
+    for piece in pieces:
+        _count(piece, clients, counts)
+    ends = np.empty(int(counts.sum()), END)
+    free = np.cumsum(counts) - counts
+    for number, piece in enumerate(pieces):
+        _gather(piece, number, clients, free, ends)
+    return ends
+
+
+def _decided(ends: np.ndarray) -> Decisions:
+    """Return what becomes of END[M], all of their clients."""
+    decisions = np.empty(len(ends), np.int32), np.empty(len(ends), np.uint16), np.empty(len(ends), np.uint8)
+    decide(ends, *decisions, SEED)
+    return decisions
+
+
+def _with(rows: np.ndarray, *decisions: np.ndarray) -> np.ndarray:
+    """Return rows with other decisions."""
+    rows = rows.copy()
+    for name, column in zip(_DECIDED, decisions, strict=True):
+        rows[name] = column
+    return rows
 
 
 @njit(cache=True, nogil=True)
-def _either(rows, one, other):  # type: ignore[no-untyped-def]
-    """One of two row numbers when both mean the same server; `_SEVERAL` when they do not."""
-    if one == _NONE:
-        return other
-    if other == _NONE or one == _SEVERAL:
-        return one
-    if other == _SEVERAL:
-        return other
-    same = rows[one]["server"] == rows[other]["server"] and rows[one]["server_port"] == rows[other]["server_port"]
-    return one if same and rows[one]["target"] == rows[other]["target"] else _SEVERAL
+def _count(piece, clients, counts):  # type: ignore[no-untyped-def]
+    """Count the rows of each client that is asked for."""
+    for row in piece:
+        client = row["client"]
+        if client < len(clients) and clients[client]:
+            counts[client] += 1
 
 
 @njit(cache=True, nogil=True)
-def _only(rows, table, found, key, bucket):  # type: ignore[no-untyped-def]
-    """The row number that a connection's key leads to, over a bucket and those beside it."""
-    only = _NONE
-    for beside in (0, -BUCKET_S, BUCKET_S):
-        slot = _slot(table, _at(key, bucket + beside))
-        if table[slot] != 0:
-            only = _either(rows, only, found[slot])
-    return only
-
-
-@njit(cache=True, nogil=True)
-def _said_by_server(servers, nodes, key, bucket):  # type: ignore[no-untyped-def]
-    """(whether the server's host saw the pair, which service its agent says it is)."""
-    seen = False
-    for beside in (0, -BUCKET_S, BUCKET_S):
-        slot = _slot(servers, _at(key, bucket + beside))
-        if servers[slot] == 0:
+def _gather(piece, number, clients, free, ends):  # type: ignore[no-untyped-def]
+    """Put the rows of clients to their places; `free` says the next one of each client."""
+    for place in range(len(piece)):
+        row = piece[place]
+        client = row["client"]
+        if client >= len(clients) or not clients[client]:
             continue
-        seen = True
-        if nodes[slot] != _NONE:
-            return True, nodes[slot]
-    return seen, np.int32(_NONE)
+        end = ends[free[client]]
+        free[client] += 1
+        end["piece"], end["place"] = number, place
+        end["bucket"], end["client"], end["server"] = row["bucket"], client, row["server"]
+        end["own"], end["target"], end["observer"] = row["own"], row["target"], row["observer"]
+        end["client_port"], end["server_port"] = row["client_port"], row["server_port"]
+        end["transport"], end["counts"] = row["transport"], row["counts"]
+        end["answered"], end["answered_port"] = row["answered"], row["answered_port"]
 
 
 @njit(cache=True, nogil=True)
-def _settle(rows, seed):  # type: ignore[no-untyped-def]
-    clients = _mark_clients(rows, seed)
-    servers, nodes = _mark_servers(rows, seed)
-    behind, behind_row = _mark_unmatched(rows, False, clients, seed)
-    before, before_row = _mark_unmatched(rows, True, servers, seed)
-    target = rows["target"].copy()
-    port = rows["server_port"].copy()
-    counts = np.ones(len(rows), np.bool_)
-    for i in range(len(rows)):
-        row = rows[i]
-        bucket = row["bucket"]
-        if row["observer"] != CLIENT:
-            known = _near(clients, _pair(row, seed), bucket) or _near(clients, _aim(row, seed), bucket)
-            if not known and row["client_port"]:
-                known = _near(clients, _connection(row, seed), bucket)
-            counts[i] = not known
-            continue
-        seen, node = _said_by_server(servers, nodes, _pair(row, seed), bucket)
-        if node >= 0:
-            target[i] = node
-        elif not seen and row["client_port"]:
-            key = _connection(row, seed)
-            real = _only(rows, behind, behind_row, key, bucket)
-            if real >= 0 and _only(rows, before, before_row, key, bucket) >= 0:
-                target[i] = rows[real]["target"]
-                port[i] = rows[real]["server_port"]
-    return target, port, counts
+def _tell(rows, ends, number, answered, port, counts):  # type: ignore[no-untyped-def]
+    """Write into the rows of a piece what was decided about them."""
+    for i in range(len(ends)):
+        if ends[i]["piece"] == number:
+            row = rows[ends[i]["place"]]
+            row["answered"], row["answered_port"], row["counts"] = answered[i], port[i], counts[i]
+
+
+@njit(cache=True, nogil=True)
+def _differing(ends, pieces, answered, port, counts):  # type: ignore[no-untyped-def]
+    """Return bool[M]: rows of the first pieces about which it is decided anew."""
+    found = np.zeros(len(ends), np.bool_)
+    for i in range(len(ends)):
+        end = ends[i]
+        same = end["answered"] == answered[i] and end["answered_port"] == port[i] and end["counts"] == counts[i]
+        found[i] = end["piece"] < pieces and not same
+    return found

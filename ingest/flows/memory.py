@@ -7,30 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from chronotope.ingest.flows.rows import FLOW
-
 _MOST_PIECES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Copies of some rows, and where they are held."""
-
-    rows: np.ndarray  # FLOW[M]
-    places: list[tuple[np.ndarray, np.ndarray]]  # piece, indices into it: the rows, in their order
-
-    def put_back(self, changed: np.ndarray) -> None:
-        """Change the rows that are held to what the copies say, where bool[M]."""
-        start = 0
-        for piece, index in self.places:
-            some = np.flatnonzero(changed[start : start + len(index)])
-            if len(some):
-                piece[index[some]] = self.rows[start + some]
-            start += len(index)
 
 
 class RecentFlows:
@@ -53,11 +33,11 @@ class RecentFlows:
     def __len__(self) -> int:
         return self._count
 
-    def find(self, buckets: np.ndarray, clients: np.ndarray) -> Found:
-        """Return the rows of buckets int64[B] whose client address is marked, bool[by address code]."""
+    def find(self, buckets: np.ndarray) -> list[np.ndarray]:
+        """Return the rows of buckets int64[B], in pieces FLOW[…] of one bucket each; what is written there is kept."""
         asked = buckets.tolist()
         self._fetch([bucket for bucket in asked if bucket in self._stored])
-        places = []
+        found = []
         for bucket in asked:
             pieces = self._pieces.get(bucket)
             if pieces is None:
@@ -65,9 +45,8 @@ class RecentFlows:
             self._pieces.move_to_end(bucket)
             if len(pieces) > _MOST_PIECES:
                 pieces[:] = [np.concatenate(pieces)]
-            places += [(piece, np.flatnonzero(clients[piece["client"]])) for piece in pieces]
-        rows = [piece[index] for piece, index in places]
-        return Found(np.concatenate([np.empty(0, FLOW), *rows]), places)
+            found += pieces
+        return found
 
     def add(self, rows: np.ndarray) -> None:
         """Keep new rows. Their buckets must have been asked for by `find` before, so that they are held whole."""

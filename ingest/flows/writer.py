@@ -23,7 +23,7 @@ import pyarrow as pa
 from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.edges import Rules, contributions, difference
-from chronotope.ingest.flows.ends import settle
+from chronotope.ingest.flows.ends import REACH, settle, settle_beside
 from chronotope.ingest.flows.flowtable import (
     known_requests,
     last_batch,
@@ -127,17 +127,17 @@ class FlowWriter:
         now = self._begin_batch()
         rows = np.concatenate([each.flows.rows for each in fresh])
         emitted, clients = self._scope(rows)
-        known = self._memory.find(_widened(emitted), clients)  # before the store has the new ones, for it may ask it
+        known = self._memory.find(_widened(emitted))  # before the store has the new ones, for it may ask it
         tables = [self._table(each, int(now)) for each in fresh]
         table = pa.concat_tables(tables).unify_dictionaries()
         storing = self._storing.submit(self._insert, "flows", table, f"flows-{self._batch}")
         try:
             self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
-            now_made, before, changed = self._settled(known.rows, rows, emitted)
+            changed = settle_beside(rows, known, clients, emitted)
         finally:
             storing.result()
-        self._write_difference(now_made, before, outcome)
-        known.put_back(changed)
+        self._write_difference(np.concatenate([changed.after, rows]), changed.before, outcome)
+        changed.put_back()
         self._memory.add(rows)
         for end in ("client", "server"):
             self._addresses.note(rows[end], rows["start"], rows["start"])
@@ -183,28 +183,6 @@ class FlowWriter:
         clients = np.zeros(len(self._vocabulary.addresses), np.bool_)
         clients[rows["client"]] = True
         return _widened(np.unique(rows["bucket"])), clients
-
-    def _settled(
-        self, known: np.ndarray, rows: np.ndarray, emitted: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Settle new rows beside known ones; both are changed in place.
-
-        Returns:
-            Rows that make edges now, rows as they made edges before, and which of the known ones have changed.
-        """
-        unsettled = known["answered"] == UNSETTLED
-        if unsettled.any():
-            settle(known)
-        everything = np.concatenate([known, rows])
-        settle(everything)
-        again = everything[: len(known)]
-        inside = np.isin(known["bucket"], emitted)  # what is farther out is not seen from both sides
-        other = np.any([known[name] != again[name] for name in ("answered", "answered_port", "counts")], axis=0)
-        changed = inside & other
-        before = known[changed]
-        known[changed] = again[changed]
-        rows[:] = everything[len(known) :]
-        return np.concatenate([known[changed], rows]), before, inside & (other | unsettled)
 
     def _write_difference(self, after: np.ndarray, before: np.ndarray, outcome: Outcome, part: str = "") -> None:
         """Write what leads from some settled rows to others."""
@@ -260,12 +238,11 @@ class FlowWriter:
         rows = read_batch(self._store, self._vocabulary, batch)
         emitted, clients = self._scope(rows)
         known = read_buckets(self._store, self._vocabulary, _widened(emitted).tolist(), before_batch=batch)
-        known = known[clients[known["client"]]]
         for some in (rows, known):
             self._attribute(some, self._owners.snapshot())
         known["answered"] = UNSETTLED
-        after, before, _ = self._settled(known, rows, emitted)
-        self._write_difference(after, before, Outcome())
+        changed = settle_beside(rows, [known], clients, emitted)
+        self._write_difference(np.concatenate([changed.after, rows]), changed.before, Outcome())
 
 
 def _rows_in(sent: Sequence[Sent]) -> int:
@@ -273,8 +250,8 @@ def _rows_in(sent: Sequence[Sent]) -> int:
 
 
 def _widened(buckets: np.ndarray) -> np.ndarray:
-    """Return buckets and those beside them, rising: rows decide about each other so far."""
-    return np.unique(buckets[:, None] + np.array([-BUCKET_S, 0, BUCKET_S]))
+    """Return buckets and those around them, rising: rows decide about each other so far."""
+    return np.unique(buckets[:, None] + BUCKET_S * np.arange(-REACH, REACH + 1))
 
 
 def _parts(buckets: np.ndarray) -> Iterator[np.ndarray]:

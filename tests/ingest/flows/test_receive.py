@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
-from chronotope.ingest.flows.opening import open_flow_intake
+from chronotope.ingest.flows.opening import open_flow_intake, warm_up_flows
 from chronotope.ingest.flows.receive import flows_blueprint
 from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
@@ -28,6 +28,7 @@ NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
 @pytest.fixture
 def client(store: Store) -> Iterator[FlaskClient]:
     empty(store)
+    warm_up_flows()  # the first request does not wait for compilation: the intake's patience is for the store
     vocabulary = FlowVocabulary()
     intake, _ = open_flow_intake(store, Config(), vocabulary, KnownIdentities(), CollectorRegistry())
     app = Flask("test")

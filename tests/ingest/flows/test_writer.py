@@ -124,6 +124,20 @@ def test_virtual_address_is_resolved_by_the_clients_own_port(store: Store) -> No
     assert list(stored(store)) == [(0, "a", "pg", "postgresql")]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1)])
+def test_what_is_certain_behind_a_virtual_address_does_not_depend_on_the_order(store: Store, order) -> None:
+    """Two buckets away the server's row gets a partner of its own: then nobody knows what is behind the virtual one."""
+    writer, vocabulary = open_writer(store)
+    rows = [
+        flow("10.0.0.1", "10.96.0.1", 80, at_s=20, service="a", client_port=40000),
+        flow("10.0.0.1", "10.0.0.2", 5432, "server", at_s=10, service="pg", client_port=40000),
+        flow("10.0.0.1", "10.0.0.2", 5432, at_s=0, service="a", client_port=40000),
+    ]
+    for number in order:
+        writer.accept([sent(vocabulary, rows[number])])
+    assert edges(store) == {("a", "10.96.0.1"), ("a", "pg")}
+
+
 def test_two_connections_of_one_client_port_are_not_taken_for_each_other(store: Store) -> None:
     """Linux gives one port to connections with different targets; which virtual one goes where is not certain."""
     writer, vocabulary = open_writer(store)
