@@ -1,4 +1,4 @@
-"""A real host of 2016 as a probe saw it: processes that are missing or wrong, overlay addresses, loopback, the host's own.
+"""A real host of 2016 as a probe saw it: processes missing or wrong, overlay addresses, loopback, the host's own.
 
 Its containers are known (the README beside the data): clients call frontends, these apps, and these what keeps data.
 """
