@@ -62,8 +62,9 @@ def told(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), own_pid: int
     keep = np.logical_or.reduce([flows[name] > 0 for name in news])
     if own_pid:
         keep &= flows["pid"] != own_pid
-    for address, port in ours:
-        keep &= (flows["remote_port"] != port) | (flows["remote_address"] != _packed(address))
+    for address, port in ours:  # either end: of our own, found open, the process may not be known
+        for end in ("local", "remote"):
+            keep &= (flows[f"{end}_port"] != port) | (flows[f"{end}_address"] != _packed(address))
     flows = flows[keep]
     is_server, direction = _roles(flows)
     local, remote = flows["local_address"], flows["remote_address"]

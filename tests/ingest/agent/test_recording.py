@@ -96,9 +96,10 @@ def test_what_says_nothing_makes_no_record():
 
 def test_our_own_connections_are_left_out_at_both_ends():
     ours = flow("10.0.0.1", 40000, "10.0.0.9", 8428, pid=55)
+    found_open = flow("10.0.0.1", 40000, "10.0.0.9", 8428, connections=0, bytes_out=9)  # nobody saw who opened it
     at_server = flow("10.0.0.9", 8428, "10.0.0.1", 40000, role=SERVER, pid=66)
     other = flow("10.0.0.9", 8428, "10.0.0.1", 40001, role=SERVER, pid=66)
-    kept = records(ours, at_server, other, ours=[("10.0.0.1", 40000)], own_pid=55)
+    kept = records(ours, found_open, at_server, other, ours=[("10.0.0.1", 40000)], own_pid=55)
     assert [record["client_port"] for record in kept] == [40001]
 
 
