@@ -17,6 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from chronotope.server.events.detector import Detector, Evidence
 from chronotope.server.events.layer import Rules
+from chronotope.server.events.young import TRUSTED
 
 PLOT = Path(__file__).with_name("events.png")
 
@@ -37,8 +38,8 @@ def test_events_of_a_simulated_system(benchmark: BenchmarkFixture, size: tuple[i
     print(figures, file=sys.stderr)
     assert judged.missed_new() == []
     assert judged.false_new() == 0
-    allowed = judged.rules.false_a_day * judged.world.alive_days(LEARNING_DAYS * DAY)
-    assert figures["false"] <= allowed + 2 * np.sqrt(allowed)
+    allowed = judged.rules.false_a_day * judged.world.alive_days()
+    assert figures["false"] <= TRUSTED + allowed + 2 * np.sqrt(allowed)
     if edges >= 10_000:
         draw(judged, figures)
 
@@ -46,9 +47,9 @@ def test_events_of_a_simulated_system(benchmark: BenchmarkFixture, size: tuple[i
 def figures_of(judged: Judged) -> dict[str, Any]:
     """The numbers that are promised, and those beside them."""
     world = judged.world
-    days = world.alive_days(LEARNING_DAYS * DAY)
-    false = judged.false_vanished(LEARNING_DAYS)
-    early = len(judged.false_vanished(0)) - len(false)
+    days = world.alive_days()
+    false = judged.false_vanished(0)
+    early = len(false) - len(judged.false_vanished(LEARNING_DAYS))
     edge, silence, least, told = judged.delays()
     ratio = {}
     for habit, name in enumerate(HABITS):

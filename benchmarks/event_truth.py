@@ -112,6 +112,6 @@ def least_silence(world: World, edge: int, since: int, rules: Rules) -> float:
     wanted = max(np.log(a_day / rules.false_a_day), 1.0)
     if world.habit[edge] == STEADY:
         return wanted / world.rate[edge]
-    step = 10 if world.habit[edge] == NIGHTLY else 6
+    step = 1 if world.habit[edge] == NIGHTLY else 6
     at = since + np.arange(0, 40 * DAY, step)
     return float(step * (1 + np.searchsorted(np.cumsum(world.expected_of(edge, at)) * step, wanted)))

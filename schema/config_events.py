@@ -20,7 +20,7 @@ class EventsSection(Section):
     )
     rhythm: Duration = Field(
         default=86_400,
-        description="an edge with a shorter history than this is not told as vanished before it was silent for as "
-        "long, in a layer that was watched for as long: it may run once a day",
+        description="an edge with a shorter history than this may run once a day: with few exceptions it is told as "
+        "vanished when it was silent for 1.25 times as long",
     )
     change_window: Duration = Field(default=900, description="how long after a reported change events still follow it")

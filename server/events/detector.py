@@ -148,10 +148,10 @@ class Detector:
             return []
         names = np.concatenate([np.full(len(turned), at) for at, (_, turned) in enumerate(turns)])
         every = np.concatenate([turned for _, turned in turns])
+        edges = np.concatenate([self.layers[name].strands["edge"][turned["strand"]] for name, turned in turns])
         found = []
-        for row in np.lexsort((every["strand"], names, every["kind"], every["at"])):
-            name, turn = turns[names[row]][0], every[row]
-            edge = int(self.layers[name].strands["edge"][turn["strand"]])
+        for row in np.lexsort((self.numbers[edges], names, every["kind"], every["at"])):
+            name, turn, edge = turns[names[row]][0], every[row], int(edges[row])
             gone = turn["kind"] == GONE
             event = self._gone(name, edge, turn, heard) if gone else self._came(name, edge, turn)
             if event is not None:

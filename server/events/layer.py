@@ -28,6 +28,15 @@ from chronotope.server.events.silence import (
     surprise,
     wanted,
 )
+from chronotope.server.events.young import (
+    LONGER,
+    OCTAVES,
+    begin_run,
+    is_told,
+    is_trusting,
+    note_ends,
+    silence_left,
+)
 
 KEPT_HOURS = 24 * 40  # how long a silence is still divided by hours
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
@@ -37,7 +46,6 @@ _USUAL, _SHARE = 20.0, 0.3  # of so many strands usually in a bucket, less than 
 _HOLE = 30  # buckets without anything: what was done in them was not seen
 _SHORTEST = 3  # ticks of silence
 _CAUTION = 2.0  # what is not known exactly (rhythm, tail) must not break the promise
-_LONGER = 1.25  # than any that ended
 _SHAPE_TICKS = 360.0  # how many ticks of an even day the layer's shape begins with
 
 HEAD = np.dtype(
@@ -54,6 +62,8 @@ HEAD = np.dtype(
         ("ticks", np.float64, (HOURS,)),
         ("strands", np.float64, (HOURS,)),  # that spoke, by hour of the day
         ("shape", np.float64, (HOURS,)),
+        ("trusted", np.int64),  # young strands that were told on trust
+        ("ended", np.int64, (OCTAVES,)),  # when a run of a young strand first ended, by log2 of its length; 0 never
         ("starts", np.float64, (KEPT_HOURS,)),  # clock when an hour began
     ]
 )
@@ -277,7 +287,7 @@ def _set_due(state: LayerState, own: int, hour: int, rules: np.ndarray) -> None:
     first = strand["mark"] + max(missed_for(strand, poisson) - strand["missed"], 0.0) / pace
     second = strand["mark"] + max(missed_for(strand, tail) - strand["missed"], 0.0) / pace
     # A silence of few buckets cannot be told from chance, whatever the rate.
-    shortest = strand["since"] + max(_SHORTEST, _LONGER * state.tops[own, 1, 0])
+    shortest = strand["since"] + max(_SHORTEST, LONGER * state.tops[own, 1, 0])
     strand["due"] = max(first, min(second, strand["since"] + ticks), shortest)
     head["next_due"] = min(head["next_due"], strand["due"])
 
@@ -296,9 +306,11 @@ def _speak(state: LayerState, own: int, bucket: int, count: float, ticks: float,
             kind = RESUMED
         if ticks > 0:
             _count(state, own, bucket, count, ticks)
+        if strand["ended"] == 1 or strand["state"] == 2:
+            begin_run(head, strand, bucket, rules[2])
     now = head["clock"] + ticks
     strand["state"], strand["last"] = 1, bucket + width - 1
-    strand["missed"], strand["mark"], strand["since"] = 0.0, now, now
+    strand["missed"], strand["mark"], strand["since"], strand["quiet"] = 0.0, now, now, now
     _set_due(state, own, (bucket // BUCKETS_AN_HOUR) % HOURS, rules)
     return kind
 
@@ -312,6 +324,7 @@ def _begin(state: LayerState, own: int, bucket: int, count: float, ticks: float)
     state.tops[own] = 0
     state.counts[own, hour], state.exposure[own, hour] = count, ticks
     strand["first"], strand["events"], strand["seen"] = bucket, count, ticks
+    strand["run"], strand["ended"] = bucket, 0
     strand["spoken"], strand["square"], strand["silences"] = min(count, ticks), 0.0, 0
     strand["lately"] = strand["lately_expected"] = count
 
@@ -327,12 +340,13 @@ def _count(state: LayerState, own: int, bucket: int, count: float, ticks: float)
     if silent > 0:
         found, day = surprise(strand, missed), bucket // BUCKETS_A_DAY
         # Where the layer was out for a part of it, the silence may have been as long as it looks.
-        looks = float(bucket - strand["last"] - 1)
-        length = looks if silent > looks / 2 else silent
+        looks, counted = float(bucket - strand["last"] - 1), head["clock"] - strand["quiet"]
+        length = looks if counted > looks / 2 else counted
         remember(strand, state.tops[own], state.top_days[own], found, length, day)
     lived = strand["state"] == 1
     strand["square"] += ticks * (count - expected) ** 2 / expected + (missed if lived else 0.0)
     fade_recent(strand, count, expected + (missed if lived else 0.0))
+    before = strand["events"] / strand["seen"]
     strand["events"] += count
     strand["spoken"] += min(count, ticks)
     state.counts[own, hour] += count
@@ -342,6 +356,8 @@ def _count(state: LayerState, own: int, bucket: int, count: float, ticks: float)
     else:
         strand["seen"] += ticks
         state.exposure[own, hour] += ticks
+    # What was expected lately is said by what is now known of the mean: of a young strand that changes much.
+    strand["lately_expected"] *= strand["events"] / strand["seen"] / before
 
 
 @compiled
@@ -358,12 +374,18 @@ def _expose(head: Record, exposure: np.ndarray, strand: Record, last: int, ticks
 def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, turns: np.ndarray, found: int) -> int:
     """Tell the strands whose silence has become improbable."""
     head, hour = state.head[0], (bucket // BUCKETS_AN_HOUR) % HOURS
+    note_ends(head, state.strands, rules[2])
+    # What is told in one bucket is judged by what was known before: the order of strands says nothing.
+    trusting = is_trusting(head, bucket, rules[2])
     head["next_due"] = np.inf
     for own in range(len(state.strands)):
         strand = state.strands[own]
         if strand["state"] != 1:
             continue
-        if strand["due"] > head["clock"] or _may_be_daily(head, strand, bucket, rules[2]):
+        if strand["due"] <= head["clock"] and not is_told(head, strand, bucket, rules[2]):
+            head["trusted"] += trusting
+            strand["due"] += 0.0 if trusting else max(silence_left(head, strand, bucket, rules[2]), 1.0)
+        if strand["due"] > head["clock"]:
             head["next_due"] = min(head["next_due"], strand["due"])
             continue
         pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
@@ -374,12 +396,3 @@ def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, 
         turns[found]["chance"] = chances(strand, state.tops[own], found_by, head["clock"] - strand["since"])
         found += 1
     return found
-
-
-@compiled
-def _may_be_daily(head: Record, strand: Record, bucket: int, young: float) -> bool:
-    """Whether a strand's history is too short to know its day, in a layer that has seen a day."""
-    if bucket - head["begin"] < young or strand["last"] - strand["first"] >= young:
-        return False
-    # Its daily run may have been in a hole: a whole day must have been seen since.
-    return bool(bucket - max(strand["last"], head["hole"]) < young)

@@ -17,7 +17,7 @@ from chronotope.schema.store import Store
 from chronotope.server.events.detector import Detector
 from chronotope.server.events.layer import LayerState, Rules
 
-VERSION = 2
+VERSION = 3
 _EDGES = ("numbers", "gone", "alive", "last")
 _STAMP = pa.timestamp("ms", tz="UTC")
 

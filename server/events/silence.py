@@ -14,11 +14,11 @@ in r buckets a day has r chances a day to be silent for long, so r exp(-a) such 
 Counts need not be independent (on and off for hours, nightly runs): silences that ended have told so. Of the largest
 surprises a_1 >= a_2 >= ... of D days, the excesses over the k-th are exponential whatever lies below (peaks over a
 threshold); with their sum E the predictive number of silences beyond a is (k / D) (1 + (a - a_k) / E) ^ (1 - k) a day.
-The least of this for k = 4, 8, 16, 32 counts, and of the same for lengths instead of surprises: what runs by the clock
-is regular in these. While there are few silences, one scale is taken for all.
+The least of this for k = 2, 3, 4, 8, 16, 32 counts, and of the same for lengths instead of surprises: what runs by the
+clock is regular in these. While there are few silences, one scale is taken for all.
 
 A silence is told when both numbers are below f, and it is a quarter longer than any that ended; it is then told wrongly
-at most f times a day. For a Poisson process of
+at most f times a day. Of a strand that is not a day old young.py has more to say. For a Poisson process of
 known rate q a day this is the shortest silence that keeps the promise at all: any rule that tells after a shorter
 silence t is wrong q exp(-q t) > f times a day. So the optimum is t = ln(q / f) / q, and the price of not knowing the
 rate, the hour, the dispersion and the tail is what ours takes longer.
@@ -44,7 +44,7 @@ _PRIOR_BUCKETS = 5.0  # how many buckets of the prior dispersion a strand begins
 _LEAST_DISPERSION = 0.3  # of a clockwork
 _PRIOR_EVENTS = 1.0  # how many events of the layer's shape of the day an hour begins with
 _RECENT_EVENTS = 64.0
-_FEWEST = 4  # silences that have a tail
+_FEWEST = 2  # silences that have a tail
 _SPREAD = 1.0  # added to sums of excesses: buckets and fading make equal what was not
 _MOST = 40.0  # exponents beyond this are "never"
 
@@ -54,6 +54,8 @@ STRAND = np.dtype(
         ("state", np.int8),  # 0 not seen yet, 1 alive, 2 vanished
         ("first", np.int64),  # buckets, Unix time / 10 s
         ("last", np.int64),
+        ("run", np.int64),  # when it began to speak without a silence that looks like an end
+        ("ended", np.int8),  # 1: the present silence looks like an end, told or not, and its history is young
         ("events", np.float64),  # n, faded by the half-life like all that is counted
         ("seen", np.float64),  # clock ticks while alive
         ("spoken", np.float64),  # buckets with evidence, A
@@ -63,7 +65,8 @@ STRAND = np.dtype(
         ("lately_expected", np.float64),
         ("missed", np.float64),  # L of the present silence up to `mark`
         ("mark", np.float64),  # clock
-        ("since", np.float64),  # clock when the present silence began
+        ("since", np.float64),  # clock when the present silence began, or began anew after a hole
+        ("quiet", np.float64),  # clock when it began
         ("due", np.float64),  # clock at which it is improbable, if the hour goes on
     ],
     align=True,
@@ -150,7 +153,7 @@ def _beyond(strand: Record, largest: np.ndarray, found: float) -> float:
         over = largest[:count].sum() - count * largest[count - 1] + _SPREAD
         more = max(found - largest[count - 1], 0.0)
         least = min(least, count / days * (1.0 + more / over) ** (1 - count))
-        count *= 2
+        count = _next(count)
     return float(least)
 
 
@@ -163,8 +166,14 @@ def _quantile(strand: Record, largest: np.ndarray, a_day: float) -> float:
         over = largest[:count].sum() - count * largest[count - 1] + _SPREAD
         factor = (count / days / a_day) ** (1.0 / (count - 1)) - 1.0
         least = min(least, largest[count - 1] + over * max(factor, 0.0))
-        count *= 2
+        count = _next(count)
     return float(least)
+
+
+@compiled
+def _next(count: int) -> int:
+    """2, 3, 4, 8, 16, 32."""
+    return count + 1 if count < 4 else 2 * count
 
 
 @compiled

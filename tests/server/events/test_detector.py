@@ -14,6 +14,7 @@ from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import NEW, RETURNED, VANISHED
 from chronotope.server.events.layer import Rules
 from chronotope.server.events.saving import pack, unpack
+from chronotope.server.events.young import TRUSTED
 
 MINUTE, HOUR = 6, 360
 
@@ -51,6 +52,7 @@ def test_a_simulated_system_keeps_the_promise() -> None:
     assert judged.missed_new() == []
     assert judged.false_new() == 0
     assert len(judged.false_vanished(LEARNING_DAYS)) <= 1
+    assert len(judged.false_vanished(0)) <= TRUSTED + 2, "told on trust in the first minutes"
     edge, silence, least, told = judged.delays()
     busy = judged.world.per_day()[edge] > 100
     steady = busy & (judged.world.habit[edge] <= 1)
@@ -81,10 +83,58 @@ def test_a_nightly_job_does_not_vanish_at_noon_but_when_its_night_passes() -> No
     nights = np.concatenate([np.arange(60) + 3 * HOUR + day * DAY for day in range(days - 3)])
     found = events(run(joined(background(days * DAY), evidence((1, nights, 20))), days * DAY))
     last = int(nights[-1]) + 1
-    # Before the second night nobody can know of the rhythm.
+    # Nobody can know of the rhythm in the first night: this silence is told on trust.
     assert [one for one in found if one[2] > 2 * DAY] == [(VANISHED, 1, last)]
     told = run(joined(background(days * DAY), evidence((1, nights, 20))), days * DAY)[-1]
     assert DAY - 60 <= told.evident - EPOCH - last <= 1.5 * DAY
+
+
+@pytest.mark.parametrize("nights", [4, 6])
+def test_a_nightly_job_is_known_after_four_nights_though_an_outage_fell_between_them(nights: int) -> None:
+    """The outage is neither in a run nor near the end; a job that runs every day at its hour is regular by then."""
+    end, out = nights + 3, int(2.6 * DAY)
+    runs = np.concatenate([np.arange(60) + 3 * HOUR + day * DAY for day in range(nights)])
+    rows = joined(background(end * DAY), evidence((1, runs, 20)))
+    covered = (rows.bucket < EPOCH + out) | (rows.bucket >= EPOCH + out + 180)
+    told = run(Evidence(*(part[covered] for part in rows)), end * DAY)[-1]
+    last = int(runs[-1]) + 1
+    assert (told.type, told.bucket - EPOCH) == (VANISHED, last)
+    assert told.evident - EPOCH - last <= 1.6 * DAY
+
+
+def jobs(count: int, days: int, seed: int) -> Evidence:
+    """Jobs that run for five to forty minutes, each at its hour of every day."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for own in range(count):
+        once = rng.integers(0, DAY - 300) + np.arange(rng.integers(30, 240))
+        rows.append((own, np.concatenate([once + day * DAY for day in range(days)]), int(rng.integers(1, 30))))
+    return evidence(*rows)
+
+
+def test_of_a_hundred_daily_jobs_few_are_told_before_their_second_day() -> None:
+    """Each one's first silence looks like an end: what is told on trust is bounded, however many there are."""
+    rows = joined(background(3 * DAY, 20), jobs(100, 3, seed=3))
+    found = [one for one in run(rows, 3 * DAY) if one.type == VANISHED]
+    assert 0 < len(found) <= TRUSTED
+    assert all(one.evident < EPOCH + DAY for one in found)
+
+
+def test_what_was_long_there_is_told_at_once_in_a_store_of_two_hours_with_jobs() -> None:
+    """Twenty of sixty edges are taken away together; runs of ten minutes had ended before, and used up all trust."""
+    rng, whole, part = np.random.default_rng(6), np.arange(3 * HOUR), np.arange(2 * HOUR)
+    lasting = evidence(*((own, whole if own >= 20 else part, 10) for own in range(60)))
+    runs = [np.arange(60) + at for at in rng.integers(10, HOUR, 30)]
+    found = run(joined(lasting, evidence(*((100 + own, at, 10) for own, at in enumerate(runs)))), 3 * HOUR)
+    gone = [one for one in found if one.type == VANISHED and one.edge < 100]
+    assert [(one.edge, one.bucket - EPOCH) for one in gone] == [(own, 2 * HOUR) for own in range(20)]
+    assert all(one.evident - one.bucket < 12 for one in gone)
+
+
+def test_a_young_edge_among_many_that_came_and_went_is_told_after_a_day() -> None:
+    rows = joined(background(4 * DAY, 20), jobs(20, 4, seed=3), evidence((500, np.arange(2 * DAY, 2 * DAY + 400), 9)))
+    (told,) = (one for one in run(rows, 4 * DAY) if one.edge == 500 and one.type == VANISHED)
+    assert DAY < told.evident - told.bucket <= 1.26 * DAY
 
 
 def test_a_quiet_weekend_is_told_once() -> None:
