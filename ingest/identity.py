@@ -130,6 +130,10 @@ class Identities:
         reason[owner == AMBIGUOUS] = Reason.AMBIGUOUS
         return Owned(np.maximum(owner, -1), reason)
 
+    def moments(self, times_ms: np.ndarray) -> np.ndarray:
+        """Return int64[N]: between instants with the same number no address changes its owner."""
+        return self._segments.rank(times_ms)
+
     def _pairs(self, codes: np.ndarray, ports: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct (address code, port) as int64[P, 2], and which one each row has, int[N].
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numba import njit
 
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.known_identities import Change
@@ -29,8 +30,7 @@ class AddressBook:
     def note(self, codes: np.ndarray, first_ms: np.ndarray, last_ms: np.ndarray) -> None:
         """Note starts of flows of addresses int[N]."""
         self._grow()
-        np.minimum.at(self._first, codes, first_ms)
-        np.maximum.at(self._last, codes, last_ms)
+        _widen(self._first, self._last, codes, first_ms, last_ms)
 
     def affected(self, changes: Iterable[Change]) -> list[tuple[int, int, int]]:
         """Return (address code, begin, end): the addresses with flows that changes may concern, and when."""
@@ -62,3 +62,11 @@ class AddressBook:
         if more:
             self._first = np.append(self._first, np.full(more, _NEVER))
             self._last = np.append(self._last, np.full(more, -_NEVER))
+
+
+@njit(cache=True, nogil=True)
+def _widen(first, last, codes, first_ms, last_ms):  # type: ignore[no-untyped-def]
+    for i in range(len(codes)):
+        code = codes[i]
+        first[code] = min(first[code], first_ms[i])
+        last[code] = max(last[code], last_ms[i])

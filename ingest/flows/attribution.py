@@ -10,9 +10,11 @@ import ipaddress
 from collections.abc import Mapping
 
 import numpy as np
+from numba import njit
 
-from chronotope.ingest.flows.rows import CLIENT, FlowVocabulary
+from chronotope.ingest.flows.rows import CLIENT, SERVER, FlowVocabulary
 from chronotope.ingest.identity import Identities
+from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
 
 
 class Attribution:
@@ -29,16 +31,23 @@ class Attribution:
     def __call__(self, rows: np.ndarray, owners: Identities) -> None:
         """Attribute FLOW[M] in place."""
         self._prepare(owners)
-        texts = self._vocabulary.addresses.values
+        start = np.ascontiguousarray(rows["start"])
+        moment = _moments(start, owners)
         for end, address, observer, ports in (
-            ("source", "client", CLIENT, np.zeros(len(rows), np.int64)),
-            ("target", "server", CLIENT + 1, rows["server_port"].astype(np.int64)),
+            ("source", "client", CLIENT, np.zeros(len(rows), np.uint16)),
+            ("target", "server", SERVER, np.ascontiguousarray(rows["server_port"])),
         ):
-            codes = rows[address]
-            service = owners.owners(texts, ports, rows["start"], codes).service
-            nodes = np.where(service >= 0, self._owned[service], self._bare[codes])
+            codes = np.ascontiguousarray(rows[address])
+            first, asked = _questions(codes, ports, moment, SEED)
+            nodes = self._nodes(codes[first], ports[first], start[first], owners)
             own = (rows["observer"] == observer) & (rows["own"] >= 0)
-            rows[end] = np.where(own, self._named[rows["own"]], nodes)
+            rows[end] = np.where(own, self._named[rows["own"]], nodes[asked])
+
+    def _nodes(self, codes: np.ndarray, ports: np.ndarray, times_ms: np.ndarray, owners: Identities) -> np.ndarray:
+        """Return whose the addresses were, or the addresses' own nodes."""
+        service = owners.owners(self._vocabulary.addresses.values, ports, times_ms, codes).service
+        nodes: np.ndarray = np.where(service >= 0, self._owned[service], self._bare[codes])
+        return nodes
 
     def _prepare(self, owners: Identities) -> None:
         addresses, names = self._vocabulary.addresses, self._vocabulary.names
@@ -59,6 +68,37 @@ class Attribution:
 
     def _node(self, service: str, kind: str) -> int:
         return self._vocabulary.node(self._aliases.get(service, service), kind)
+
+
+def _moments(times_ms: np.ndarray, owners: Identities) -> np.ndarray:
+    """Return int64[N]: where it is the same, an address has the same owner."""
+    if not len(times_ms):
+        return times_ms
+    first, last = owners.moments(np.array([times_ms.min(), times_ms.max()]))
+    return np.zeros(len(times_ms), np.int64) if first == last else owners.moments(times_ms)
+
+
+@njit(cache=True, nogil=True)
+def _questions(codes, ports, moments, seed):  # type: ignore[no-untyped-def]
+    """Return the places of the first of each distinct (address, port, moment), and which of them each row asks for."""
+    mask = np.uint64(table_size(len(codes)) - 1)
+    table = np.full(mask + np.uint64(1), -1, np.int32)
+    first = np.empty(len(codes), np.int64)
+    asked = np.empty(len(codes), np.int32)
+    count = 0
+    for i in range(len(codes)):
+        slot = slot_of(np.uint64(codes[i]), np.uint64(moments[i]), np.uint64(ports[i]), mask, seed)
+        while table[slot] >= 0:
+            known = first[table[slot]]
+            if codes[known] == codes[i] and ports[known] == ports[i] and moments[known] == moments[i]:
+                break
+            slot = (slot + 1) & np.int64(mask)
+        if table[slot] < 0:
+            table[slot] = count
+            first[count] = i
+            count += 1
+        asked[i] = table[slot]
+    return first[:count], asked
 
 
 def bare_kind(address: str) -> str:

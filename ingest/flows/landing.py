@@ -5,7 +5,7 @@ Invariant: `rows_of(table)` gives what `landed` made, attribution aside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,11 @@ STORED = (
     "time", "start", "first_at", "last_at", "client", "server", "client_port", "server_port", "transport", "observer",
     "direction", "own", *MEASURES,
 )  # fmt: skip
+_BLOCK = 4096  # rows that stay in the cache while they are taken apart
 _PLAIN = ("client_port", "server_port", "transport", "observer", "direction", *MEASURES)
+
+
+_SAID = ("bucket", "start", "first", "last", "client", "server", "own", *_PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +85,54 @@ def _codes(said: Text, codes: Interner[str]) -> np.ndarray:
     return found
 
 
-def flow_table(flows: Landed, vocabulary: FlowVocabulary, request: np.ndarray, batch: int, received_s: int) -> pa.Table:
-    """Return rows as columns of the table `flows`; `request` is uint64[M]."""
-    rows, count = flows.rows, len(flows.rows)
+def flow_table(
+    rows: np.ndarray, parts: Sequence[tuple[Landed, int]], vocabulary: FlowVocabulary, batch: int, received_s: int
+) -> pa.Table:
+    """Return rows as columns of the table `flows`.
+
+    Args:
+        rows: FLOW[M], those of all parts, one after another.
+        parts: what requests brought, and the digest of each request.
+    """
+    lengths = [len(part.rows) for part, _ in parts]
+    plain = _columns(rows)
     whole: dict[str, Any] = {
-        "time": rows["bucket"].astype(np.uint32),
-        "start": _instants(rows["start"]),
-        "first_at": _instants(rows["first"]),
-        "last_at": _instants(rows["last"]),
-        "client": _texts(rows["client"], vocabulary.addresses),
-        "server": _texts(rows["server"], vocabulary.addresses),
-        "own": _texts(rows["own"], vocabulary.names),
-        **{name: np.ascontiguousarray(rows[name]) for name in _PLAIN},
-        "instance": flows.instance,
-        "host": flows.host,
-        "active": flows.active,
-        "request": request,
-        "batch": np.full(count, batch, np.uint64),
-        "received_at": np.full(count, received_s, np.uint32),
+        "time": plain["bucket"].astype(np.uint32),
+        "start": _instants(plain["start"]),
+        "first_at": _instants(plain["first"]),
+        "last_at": _instants(plain["last"]),
+        "client": _texts(plain["client"], vocabulary.addresses),
+        "server": _texts(plain["server"], vocabulary.addresses),
+        "own": _texts(plain["own"], vocabulary.names),
+        **{name: _narrow(plain[name]) for name in _PLAIN},
+        "instance": _joined(pa.chunked_array([part.instance for part, _ in parts])),
+        "host": _joined(pa.chunked_array([part.host for part, _ in parts])),
+        "active": _narrow(np.concatenate([part.active for part, _ in parts])),
+        "request": _narrow(np.repeat(np.array([request for _, request in parts], np.uint64), lengths)),
+        "batch": np.full(len(rows), batch, np.uint64),
+        "received_at": np.full(len(rows), received_s, np.uint32),
     }
     return pa.table(whole)
+
+
+def _columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the fields of FLOW[M] as arrays of their own, block by block: a row comes into the cache once."""
+    columns = {name: np.empty(len(rows), FLOW[name]) for name in _SAID}
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
+        for name, column in columns.items():
+            column[start : start + len(some)] = some[name]
+    return columns
+
+
+def _narrow(counts: np.ndarray) -> np.ndarray:
+    """Return counts in as few bytes as hold them: on its way into the engine a table is copied several times."""
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)), copy=False)
+
+
+def _joined(texts: pa.ChunkedArray) -> pa.DictionaryArray:
+    joined = texts.unify_dictionaries().combine_chunks()
+    return joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
 
 
 def rows_of(table: pa.Table, vocabulary: FlowVocabulary) -> np.ndarray:
@@ -136,8 +168,7 @@ def _texts(codes: np.ndarray, names: Interner[str]) -> pa.DictionaryArray:
 def _read(column: pa.ChunkedArray, code: Callable[[str], int]) -> np.ndarray:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    joined = column.unify_dictionaries().combine_chunks()
-    joined = joined.chunk(0) if isinstance(joined, pa.ChunkedArray) else joined
+    joined = _joined(column)
     # The engine puts the empty text into every dictionary; it is no value.
     known = np.array([code(text) if text else -1 for text in joined.dictionary.to_pylist()] or [-1], np.int32)
     codes: np.ndarray = known[joined.indices.to_numpy(zero_copy_only=False)]

@@ -128,8 +128,8 @@ class FlowWriter:
         rows = np.concatenate([each.flows.rows for each in fresh])
         emitted, clients = self._scope(rows)
         known = self._memory.find(_widened(emitted))  # before the store has the new ones, for it may ask it
-        tables = [self._table(each, int(now)) for each in fresh]
-        table = pa.concat_tables(tables).unify_dictionaries()
+        parts = [(each.flows, each.request) for each in fresh]
+        table = flow_table(rows, parts, self._vocabulary, self._batch, int(now))
         storing = self._storing.submit(self._insert, "flows", table, f"flows-{self._batch}")
         try:
             self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
@@ -173,10 +173,6 @@ class FlowWriter:
         self._requests.update(dict.fromkeys(request for request in requests if request))
         while len(self._requests) > _MOST_REQUESTS:
             self._requests.popitem(last=False)
-
-    def _table(self, sent: Sent, now_s: int) -> pa.Table:
-        requests = np.full(len(sent.flows.rows), sent.request, np.uint64)
-        return flow_table(sent.flows, self._vocabulary, requests, self._batch, now_s)
 
     def _scope(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the buckets whose edges may change by some rows, and the client addresses concerned."""
