@@ -16,13 +16,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from heapq import merge
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import ceil
 from statistics import median_low
 from typing import NamedTuple
 
 REGULAR = 1.5  # spacings up to so many beats are of one pace
 JITTER = 1.01
+MOST_LOST = 2  # heartbeats in a row: where 1 % get lost, three in a row are one in a million
+FEW = 3  # gaps that do not tell a pace by themselves: one of two may be a loss
 
 
 class Span(NamedTuple):
@@ -35,7 +37,8 @@ class Span(NamedTuple):
 
 class _Pace(NamedTuple):
     beat_ms: int  # what is usual
-    reach_ms: float  # what still is no loss
+    least_ms: int  # of regular gaps
+    most_ms: int  # of regular gaps: what still is no loss
     contested_ms: float  # up to which own beats go on, although others are heard between
     longest_ms: float  # longer without any heartbeat may have been another's, all of whose heartbeats were lost
 
@@ -78,18 +81,25 @@ def _end(
     heard, other = others[place] if place < len(others) else (at + lifetime_ms, owner)
     place = bisect_right(begun, at)
     good_for_ms = lifetime_ms if paces[owner].longest_ms == lifetime_ms else paces[owner].beat_ms
-    limit = min(begun[place] if place < len(begun) else at + good_for_ms, at + good_for_ms)
+    ended = begun[place] if place < len(begun) else at + lifetime_ms
+    limit = min(ended, at + good_for_ms)
     if following is not None and following <= at + lifetime_ms:
-        if following <= heard and following - at > paces[owner].longest_ms:
-            return at + paces[owner].beat_ms
+        if following <= heard and following - at > _longest(paces[owner], others, at, following, lifetime_ms):
+            return at + paces[owner].least_ms
         alone = following <= min(heard, limit)
         if alone or (following - at <= paces[owner].contested_ms and _interleaved(beats, other, at, following)):
             return following
-    if limit <= heard or heard - at <= paces[owner].reach_ms:
+    if min(ended, at + lifetime_ms) <= heard or heard - at <= paces[owner].most_ms * JITTER:
         return min(limit, heard)
-    # As many beats as fit between may be the other's first ones.
-    lost = max(ceil((heard - at) / paces[other].beat_ms - JITTER + 1) - 1, 1)
-    return max(at, min(at + paces[owner].beat_ms, heard - lost * paces[other].beat_ms, limit))
+    # As many beats as fit between may be the other's first ones, but hardly more than that many in a row.
+    lost = min(max(ceil((heard - at) / paces[other].beat_ms - JITTER + 1) - 1, 1), MOST_LOST)
+    return max(at, min(at + paces[owner].least_ms, heard - lost * paces[other].most_ms, limit))
+
+
+def _longest(pace: _Pace, others: Sequence[tuple[int, str]], at: int, following: int, lifetime_ms: int) -> float:
+    """Return how long an owner may be silent: where others are heard near, less than one of them may be lost whole."""
+    near = bisect_left(others, (following + lifetime_ms, "")) - bisect_left(others, (at - lifetime_ms, ""))
+    return min(pace.longest_ms, MOST_LOST * pace.beat_ms * JITTER) if near else pace.longest_ms
 
 
 def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]], lifetime_ms: int) -> dict[str, _Pace]:
@@ -108,10 +118,12 @@ def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]],
     # Where most owners are heard once, a single loss hides one.
     fleeting = len(changes) > len(all_gaps) // 2 and len(changes) > 1
     longest = REGULAR * change if fleeting else lifetime_ms
+    common = list(chain.from_iterable(alone.values()))
     return {
         owner: _pace(
             [gap for gap in alone.get(owner, []) if gap <= longest],
-            change,
+            max(change, 1),
+            common,
             longest,
             _contested(times, all_gaps, lifetime_ms),
         )
@@ -119,18 +131,20 @@ def _paces(beats: Mapping[str, Sequence[int]], heard: Sequence[tuple[int, str]],
     }
 
 
-def _pace(alone: Sequence[int], change_ms: int, longest_ms: float, contested_ms: float) -> _Pace:
-    if not alone:
-        return _Pace(change_ms, change_ms * JITTER, contested_ms, longest_ms)
-    beat = median_low(alone)
-    longest = max(gap for gap in alone if gap <= REGULAR * beat)
-    return _Pace(beat, longest * JITTER, REGULAR * beat, longest_ms)
+def _pace(alone: Sequence[int], change_ms: int, common: Sequence[int], longest_ms: float, contested_ms: float) -> _Pace:
+    """`alone`: the owner's gaps with nobody between; `common`: those of all owners, for one that has few."""
+    beat = median_low(alone or [change_ms])
+    if 0 < len(alone) < FEW:
+        beat = min(beat, median_low(common))
+    told = alone if len(alone) >= FEW else [beat, *common]
+    regular = [gap for gap in told if beat / REGULAR <= gap <= REGULAR * beat]
+    return _Pace(beat, min(regular), max(regular), REGULAR * beat if alone else contested_ms, longest_ms)
 
 
 def _contested(times: Sequence[int], all_gaps: Sequence[int], lifetime_ms: int) -> float:
     """Return the pace of an owner between whose heartbeats others are always heard; far apart, it is not one pace."""
     own = [gap for gap in map(int.__sub__, times[1:], times) if gap <= lifetime_ms]
-    if not own or not all_gaps:
+    if len(own) < 2 or not all_gaps:
         return 0
     return REGULAR * min(median_low(own), 2 * median_low(all_gaps))
 
