@@ -102,7 +102,8 @@ def servers() -> Iterator[dict[str, str]]:
 @pytest.mark.skipif(bool(browser_is_missing()), reason=browser_is_missing() or "there is one")
 def test_the_page_does_in_a_browser_what_people_expect(servers: dict[str, str]) -> None:
     environment = {**os.environ, **servers, "PICTURES": os.environ.get("CHRONOTOPE_PICTURES", "")}
-    command = ["node", "--test", "--test-reporter=spec", "page/browser/page.test.mjs"]
+    tests = sorted(str(path.relative_to(WORKSPACE)) for path in (WORKSPACE / "page" / "browser").glob("*.test.mjs"))
+    command = ["node", "--test", "--test-reporter=spec", *tests]
     done = subprocess.run(command, cwd=WORKSPACE, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
 

@@ -60,7 +60,7 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(
     began_ms = str(truth["load"]["from_ns"] // 10**6)
     env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": began_ms, "HUGE_URL": huge.url}
     command = ["npm", "run", "--silent", "test:browser"]
-    run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

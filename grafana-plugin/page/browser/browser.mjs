@@ -11,20 +11,20 @@ export async function startBrowser() {
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
 }
 
-/** Open a page; whatever it complains of is kept in `complaints`. */
-export async function openPage(browser, url, { width = 1440, height = 900, colorScheme = 'light' } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' });
-  const page = await context.newPage();
+/** Open a window; whatever the pages in it complain of is kept in `complaints`. */
+export async function openWindow(browser) {
+  const page = await browser.newPage();
   const complaints = [];
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
-  await page.goto(url);
-  return { page, complaints, close: () => context.close() };
+  return { page, complaints };
 }
 
-/** Wait until no question runs and everything asked for is drawn. */
+/**
+ * Wait until no question runs and everything asked for is drawn. The page says so itself: it asks the next question in the
+ * same turn in which it has the answer to the one before, so `busy` is not hidden between two of them when a frame begins.
+ */
 export async function settled(page) {
-  await page.waitForLoadState('networkidle');
-  await page.waitForFunction(() => document.getElementById('busy').hidden);
+  await page.waitForFunction(() => window.chronotope && document.getElementById('busy').hidden, null, { polling: 50 });
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 }

@@ -21,7 +21,8 @@ export async function serveHost(chronotopeUrl) {
     if (!existsSync(file)) {
       return response.writeHead(404).end();
     }
-    response.writeHead(200, { 'Content-Type': TYPES[path.extname(file)] ?? 'application/octet-stream' });
+    // Kept as long as Grafana lets browsers keep its own scripts: a second page of a browser need not compile them again.
+    response.writeHead(200, { 'Content-Type': TYPES[path.extname(file)] ?? 'application/octet-stream', 'Cache-Control': 'max-age=3600' });
     createReadStream(file).pipe(response);
   });
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
