@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 from scipy.optimize import nnls
-from scipy.stats import norm, t
 
 from chronotope.ingest.intermediaries.weights import CENTRES, CONSTANT, SCALES, WEIGHTS
 
@@ -208,7 +208,7 @@ def _regressed(x: np.ndarray, y: np.ndarray, allowed: np.ndarray) -> tuple[np.nd
         inner = np.linalg.pinv(weighted[:, used].T @ weighted[:, used])
         error = np.sqrt(np.maximum(np.diag(inner), 1e-15) * left)
         alone = _told_apart(weighted, used)
-        each = norm.isf(np.clip(t.sf(found[used] / error * alone, free), 1e-30, 0.5))
+        each = -special.ndtri(np.clip(special.stdtr(free, -found[used] / error * alone), 1e-30, 0.5))
         callers_used = used < len(chosen)
         z[chosen[used[callers_used]], at] = np.clip(each[callers_used], *_CLIP)
         carried[chosen, at] = found[:-1] * mean * buckets

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy import special
 
 STEP_MS = 5_000
 FEWEST_STEPS = 5  # with bytes, of a connection that is compared
@@ -115,7 +115,7 @@ def _best(x: np.ndarray, y: np.ndarray) -> int:
     z[(ratio < _ALIKE[0]) | (ratio > _ALIKE[1])] = -np.inf
     best = int(np.argmax(z))
     next_best = np.partition(z, -2)[-2] if len(z) > 1 else -np.inf
-    unlikely = norm.sf(z[best]) * len(z) < _BY_CHANCE
+    unlikely = special.ndtr(-z[best]) * len(z) < _BY_CHANCE
     return best if unlikely and z[best] - max(next_best, 0.0) >= _APART else -1
 
 
