@@ -38,6 +38,9 @@ from chronotope.server.events.young import (
     silence_left,
 )
 
+# Of the state and of what is compiled into this file: raise it with a change of silence.py or young.py too. The cache
+# of compiled code looks at this file alone, and a state that other rules made is no state.
+VERSION = 4
 KEPT_HOURS = 24 * 40  # how long a silence is still divided by hours
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out

@@ -15,7 +15,7 @@ Counts need not be independent (on and off for hours, nightly runs): silences th
 surprises a_1 >= a_2 >= ... of D days, the excesses over the k-th are exponential whatever lies below (peaks over a
 threshold); with their sum E the predictive number of silences beyond a is (k / D) (1 + (a - a_k) / E) ^ (1 - k) a day.
 The least of this for k = 2, 3, 4, 8, 16, 32 counts, and of the same for lengths instead of surprises: what runs by the
-clock is regular in these. While there are few silences, one scale is taken for all.
+clock is regular in these. While there are few silences, one scale for all is taken as well.
 
 A silence is told when both numbers are below f, and it is a quarter longer than any that ended; it is then told wrongly
 at most f times a day. Of a strand that is not a day old young.py has more to say. For a Poisson process of
@@ -44,7 +44,7 @@ _PRIOR_BUCKETS = 5.0  # how many buckets of the prior dispersion a strand begins
 _LEAST_DISPERSION = 0.3  # of a clockwork
 _PRIOR_EVENTS = 1.0  # how many events of the layer's shape of the day an hour begins with
 _RECENT_EVENTS = 64.0
-_FEWEST = 2  # silences that have a tail
+_FEWEST, _MANY = 2, 4  # silences that have a tail; that need no scale besides
 _SPREAD = 1.0  # added to sums of excesses: buckets and fading make equal what was not
 _MOST = 40.0  # exponents beyond this are "never"
 
@@ -114,9 +114,12 @@ def chances(strand: Record, tops: np.ndarray, found: float, ticks: float) -> flo
     """Return how many silences of this surprise and length, or more, are expected a day."""
     days = strand["seen"] / BUCKETS_A_DAY
     poisson = BUCKETS_A_DAY * strand["spoken"] / strand["seen"] * np.exp(-found)
-    if strand["silences"] < _FEWEST:
-        return float(max(poisson, np.exp((tops[0, 0] - found) / _scale(strand, tops)) / days))
-    return float(max(poisson, min(_beyond(strand, tops[0], found), _beyond(strand, tops[1], ticks))))
+    tail = np.inf
+    if strand["silences"] < _MANY:
+        tail = np.exp((tops[0, 0] - found) / _scale(strand, tops)) / days
+    if strand["silences"] >= _FEWEST:
+        tail = min(tail, _beyond(strand, tops[0], found), _beyond(strand, tops[1], ticks))
+    return float(max(poisson, tail))
 
 
 @compiled
@@ -124,9 +127,13 @@ def wanted(strand: Record, tops: np.ndarray, false_a_day: float) -> tuple[float,
     """Return what a silence must reach: a surprise; and a tail's surprise, or a tail's ticks."""
     days = strand["seen"] / BUCKETS_A_DAY
     poisson = max(np.log(BUCKETS_A_DAY * strand["spoken"] / strand["seen"] / false_a_day), 1.0)
-    if strand["silences"] < _FEWEST:
-        return poisson, tops[0, 0] - _scale(strand, tops) * np.log(days * false_a_day), np.inf
-    return poisson, _quantile(strand, tops[0], false_a_day), _quantile(strand, tops[1], false_a_day)
+    tail, ticks = np.inf, np.inf
+    if strand["silences"] < _MANY:
+        tail = tops[0, 0] - _scale(strand, tops) * np.log(days * false_a_day)
+    if strand["silences"] >= _FEWEST:
+        tail = min(tail, _quantile(strand, tops[0], false_a_day))
+        ticks = _quantile(strand, tops[1], false_a_day)
+    return poisson, tail, ticks
 
 
 @compiled
