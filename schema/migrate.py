@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
-import pyarrow as pa
-
 from chronotope.schema.errors import SchemaMismatch
 from chronotope.schema.store import Store
 
@@ -25,6 +23,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations {on_cluster}
 )
 ENGINE = {replicated}ReplacingMergeTree
 ORDER BY version
+"""
+_RECORD = """
+INSERT INTO schema_migrations (version, name, checksum)
+SELECT {version:UInt32}, {name:String}, {checksum:String}
 """
 
 
@@ -119,9 +121,4 @@ def _applied(store: Store) -> dict[int, tuple[str, str]]:
 
 
 def _record(store: Store, migration: Migration) -> None:
-    row = {
-        "version": pa.array([migration.version], pa.uint32()),
-        "name": [migration.name],
-        "checksum": [migration.checksum],
-    }
-    store.insert("schema_migrations", pa.table(row), token=f"migration-{migration.version}")
+    store.command(_RECORD, {"version": migration.version, "name": migration.name, "checksum": migration.checksum})
