@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import time
 
+from chronotope.schema.config_events import EventsSection
+
 LEVELS = ("10s", "1m", "1h", "1d")
 KEEP_ALL: Mapping[str, int | None] = dict.fromkeys(LEVELS, None)
 
@@ -25,6 +27,7 @@ class Settings:
         compress_from_bytes: smaller answers go out uncompressed.
         max_buckets: the most buckets a timeline or a series may have.
         change_window_s: how long after a reported change events still follow it.
+        events: how events are found, where a back-test needs some that are not in the store.
     """
 
     retention: Mapping[str, int | None] = field(default_factory=lambda: KEEP_ALL)
@@ -32,3 +35,4 @@ class Settings:
     compress_from_bytes: int = 1024
     max_buckets: int = 2000
     change_window_s: int = 900
+    events: EventsSection = field(default_factory=EventsSection)

@@ -59,7 +59,7 @@ def answer_check(
 ) -> Answer:
     """Return what rules would have done."""
     window = (parse_time(parameters.from_, now_ms, name="from"), parse_time(parameters.to, now_ms, name="to"))
-    return Answer(msgspec.json.encode(check_rules(store, rules, *window, settings.retention, now_ms)))
+    return Answer(msgspec.json.encode(check_rules(store, rules, *window, settings.retention, now_ms, settings.events)))
 
 
 def answer_alerts(store: Store, settings: Settings, _: NoParameters, now_ms: int) -> Answer:

@@ -148,7 +148,7 @@ def open_server(
         unattributed_routes(store, Settings(retention=kept), explain_by(owners)),
         flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
     ]
-    settings = Settings(retention=kept, change_window_s=config.events.change_window)
+    settings = Settings(retention=kept, change_window_s=config.events.change_window, events=config.events)
     alerting = open_alerting(store, config, settings, registry)
     blueprints.append(stream_routes(alerting.hub))
     app = create_app(store, settings, blueprints=blueprints, registry=registry)

@@ -63,6 +63,13 @@ def find_events(store: Store, section: EventsSection, clock: Callable[[], int]) 
     return outcome
 
 
+def missing_events(store: Store, section: EventsSection, clock: Callable[[], int]) -> Outcome:
+    """Return what `find_events` would write and withdraw; nothing is written."""
+    watcher = Watcher(store, section, clock, writes=False)
+    watcher.start()
+    return watcher.look(complete=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a look at the store gave: events written, and events withdrawn."""
@@ -74,8 +81,8 @@ class Outcome:
 class Watcher:
     """Detection over one store. Not for several threads."""
 
-    def __init__(self, store: Store, section: EventsSection, clock: Callable[[], int]) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, section: EventsSection, clock: Callable[[], int], *, writes: bool = True) -> None:
+        self._store, self._clock, self._writes = store, clock, writes
         self._rules, self._grace = rules_of(section), section.grace // BUCKET_S
         self._snapshots = Snapshots(_REACH)
         self._seen: dict[int, int] = {}  # bucket → when evidence of it last came
@@ -125,7 +132,7 @@ class Watcher:
     def save(self) -> None:
         """Save the state of some time ago, so that what comes late meanwhile finds its place after a restart."""
         detector = self.detector
-        if detector is None:
+        if detector is None or not self._writes:
             return
         old = self._snapshots.older_than(detector.position - _SAVE_AGE) or detector
         save(self._store, Saved(old, self._arrived_ms), self._clock())
@@ -224,7 +231,7 @@ class Watcher:
         fresh -= known_ids(self._store, fresh)
         written = tuple(event for name, event in events.items() if name in fresh)
         withdrawn = tuple(replace(event, withdrawn=True) for name, event in told.items() if name not in events)
-        if written or withdrawn:
+        if self._writes and (written or withdrawn):
             write_events(self._store, [*written, *withdrawn])
         return Outcome(written, withdrawn)
 

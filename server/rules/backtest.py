@@ -1,7 +1,8 @@
 """What rules would have said about a past: how often they would have fired, when, for how long, and on what.
 
 Invariant: a back-test and a server that had run then agree, to the resolution that is said: the history is judged at
-the ends of steps of one level, by the code that judges now. Nothing is written.
+the ends of steps of one level, by the code that judges now; events that nobody has looked for yet are found. Nothing is
+written.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import Struct
 
+from chronotope.schema.config_events import EventsSection
 from chronotope.schema.config_rules import RuleEntry
 from chronotope.schema.errors import InvalidWindow
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
+from chronotope.server.events.watching import Outcome, missing_events
 from chronotope.server.graph.columns import keep_edges
 from chronotope.server.graph.levels import LEVELS, Plan, Segment
 from chronotope.server.rules.alert import alert_of
@@ -81,6 +84,7 @@ def check_rules(
     to_ms: int,
     retention: Mapping[str, int | None],
     now_ms: int,
+    events: EventsSection | None = None,
 ) -> Checks:
     """Return what rules would have done.
 
@@ -91,6 +95,7 @@ def check_rules(
         to_ms: likewise.
         retention: how long each level is kept.
         now_ms: the clock.
+        events: how events are found that are not in the store; the defaults when absent.
 
     Raises:
         InvalidWindow: empty.
@@ -99,11 +104,14 @@ def check_rules(
     if to_ms <= from_ms:
         raise InvalidWindow(f"the window from {format_time(from_ms)} to {format_time(to_ms)} is empty")
     catalog = read_catalog(store, to_ms)
+    missing = Outcome()
+    if any(map(is_of_events, rules)):
+        missing = missing_events(store, events or EventsSection(), lambda: now_ms)
     checks = []
     for rule in rules:
         wanted = matching(catalog, rule.match)
         if is_of_events(rule):
-            size, firings = 0, _of_events(store, catalog, wanted, rule, from_ms, to_ms)
+            size, firings = 0, _of_events(store, catalog, wanted, rule, (from_ms, to_ms), missing)
         else:
             seen = wanted & (catalog.edges.first_seen < to_ms)
             seen &= catalog.edges.last_seen >= from_ms - SEEN_WITHIN_S * 1000
@@ -155,11 +163,17 @@ def _fired(judged: Judged, first_end_s: int, step_s: int, hold_steps: int) -> Fi
 
 
 def _of_events(
-    store: Store, catalog: Catalog, wanted: np.ndarray, rule: RuleEntry, from_ms: int, to_ms: int
+    store: Store,
+    catalog: Catalog,
+    wanted: np.ndarray,
+    rule: RuleEntry,
+    window_ms: tuple[int, int],
+    missing: Outcome,
 ) -> Firings:
     """An alert of an event lasts for `keep`, and longer when there is another event before it ends."""
+    from_ms, to_ms = window_ms
     found: dict[Subject, list[list[int]]] = {}
-    for row in read_events_of(store, catalog, wanted, rule, from_ms - 1, to_ms - 1):
+    for row in read_events_of(store, catalog, wanted, rule, from_ms - 1, to_ms - 1, missing):
         at = row["evident_ms"] // 1000
         own = found.setdefault(Subject(row["source"], row["target"], row["protocol"]), [])
         if own and at <= own[-1][1]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from chronotope.schema.config_rules import RuleEntry
 from chronotope.schema.store import Store
-from chronotope.server.events.event import NEW, RETURNED, VANISHED
+from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event, EventEdge
+from chronotope.server.events.watching import Outcome
 from chronotope.server.graph.columns import keep_edges
 from chronotope.server.graph.levels import plan_window
 from chronotope.server.rules.alert import Alert, alert_of
@@ -25,11 +26,10 @@ MOST_ALERTS = 1000  # of one rule at a time: more say nothing that a person coul
 SEEN_WITHIN_S = 86_400  # a dependency unseen for longer has no rate that could be too low
 _EVENT_TYPES = {"new": NEW, "vanished": VANISHED, "returned": RETURNED}
 _EVENTS = """
-SELECT source, target, protocol, layers, toUnixTimestamp64Milli(evident_at) AS evident_ms
+SELECT id, source, target, protocol, layers, toUnixTimestamp64Milli(evident_at) AS evident_ms
 FROM events FINAL
 WHERE evident_at > fromUnixTimestamp64Milli({from:Int64}) AND evident_at <= fromUnixTimestamp64Milli({to:Int64})
   AND type = {type:String} AND withdrawn = 0
-ORDER BY evident_at, id
 """
 
 
@@ -85,21 +85,47 @@ def is_of_events(rule: RuleEntry) -> bool:
 
 
 def read_events_of(
-    store: Store, catalog: Catalog, wanted: np.ndarray, rule: RuleEntry, from_ms: int, to_ms: int
+    store: Store,
+    catalog: Catalog,
+    wanted: np.ndarray,
+    rule: RuleEntry,
+    from_ms: int,
+    to_ms: int,
+    missing: Outcome | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the events of a rule that became evident in (from, to], of edges that it matches."""
+    """Return the events of a rule that became evident in (from, to], of edges that it matches, in order of time.
+
+    Args:
+        missing: what detection would still write and withdraw; nothing when it keeps up.
+    """
+    missing = missing or Outcome()
     parameters = {"from": from_ms, "to": to_ms, "type": _EVENT_TYPES[rule.when.name]}
     edges = catalog.edges
     names = {
         (edges.names[edges.source[at]], edges.names[edges.target[at]], edges.protocols[edges.protocol[at]])
         for at in np.flatnonzero(wanted).tolist()
     }
-    layers = set(rule.match.layer)
-    return [
-        row
-        for row in store.query(_EVENTS, parameters).to_pylist()
-        if (row["source"], row["target"], row["protocol"]) in names and (not layers or layers & set(row["layers"]))
+    layers, gone = set(rule.match.layer), {event.id for event in missing.withdrawn}
+    rows = [row for row in store.query(_EVENTS, parameters).to_pylist() if row["id"] not in gone]
+    rows += [
+        _row(event)
+        for event in missing.written
+        if event.type == parameters["type"] and from_ms < event.evident_ms <= to_ms
     ]
+    return sorted(
+        (
+            row
+            for row in rows
+            if (row["source"], row["target"], row["protocol"]) in names and (not layers or layers & set(row["layers"]))
+        ),
+        key=lambda row: (row["evident_ms"], row["id"]),
+    )
+
+
+def _row(event: Event) -> dict[str, Any]:
+    edge = event.edge or EventEdge("", "", "", "")
+    found = {"id": event.id, "layers": list(event.layers), "evident_ms": event.evident_ms}
+    return found | {"source": edge.source, "target": edge.target, "protocol": edge.protocol}
 
 
 def _of_events(store: Store, catalog: Catalog, wanted: np.ndarray, rule: RuleEntry, at_ms: int) -> dict[str, Alert]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from tests.server.rules.history import BUCKETS, KEEP_ALL, T0, rules_of, write_traffic
 
+from chronotope.schema.config_events import EventsSection
 from chronotope.schema.config_rules import RuleEntry
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.events.event import NEW, Event, edge_of, event_id
-from chronotope.server.events.table import write_events
+from chronotope.server.events.watching import find_events
 from chronotope.server.rules.backtest import check_rules
 from chronotope.server.rules.catalog import Catalog, read_catalog
 from chronotope.server.rules.evaluating import evaluate
@@ -39,14 +39,7 @@ RULES = {
 def store() -> Iterator[Store]:
     with Store.open("chdb://memory") as opened:
         write_traffic(opened, 7)
-        times = [(T0 + 100) * 1000, (T0 + 150) * 1000, (T0 + 500) * 1000]
-        edge = edge_of("shop/front", "shop/cart", "grpc")
-        events = [
-            Event(id=event_id(NEW, edge.id, at), type=NEW, time_ms=at, evident_ms=at, detected_ms=at, edge=edge,
-                  layers=("trace",))
-            for at in times
-        ]  # fmt: skip
-        write_events(opened, events)
+        find_events(opened, EventsSection(), lambda: NOW_MS)
         yield opened
 
 
