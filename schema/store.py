@@ -1,7 +1,8 @@
 """The store: one facade over clickhouse-connect for the embedded engine and for a server.
 
 Invariant: an insert that returned is durable; one repeated with the same token counts once in every table behind it.
-Each thread has a client of its own: calls on one embedded handle wait for each other.
+Each thread has a client of its own: calls on one embedded handle wait for each other. Queries that are asked together
+run on a few threads of the store beside the caller's; they and their clients end with the store.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import clickhouse_connect
@@ -21,7 +23,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from chronotope.schema.errors import StoreClosed, StoreError
 from chronotope.schema.location import Location, allow_open_files, check_path, parse_store_url
 
+Asked = tuple[str, Mapping[str, Any]]  # a query and its parameters
+
 _UNKNOWN_DATABASE = 81
+_BESIDE = 3  # threads for queries that are asked together; a graph needs four answers
 # Set once a client: with settings of its own, each query of the embedded engine takes several calls instead of one.
 _SETTINGS: dict[str, Any] = {
     "output_format_arrow_low_cardinality_as_dictionary": 1,
@@ -34,6 +39,8 @@ _SETTINGS: dict[str, Any] = {
     "min_insert_block_size_bytes": 2_000_000_000,
     "max_insert_block_size": 4_000_000,
 }
+# In one process nothing is saved by compressing answers: half a million rows take 46 ms with it, 35 without.
+_EMBEDDED_SETTINGS = {**_SETTINGS, "output_format_arrow_compression_method": "none"}
 
 
 class Store:
@@ -45,6 +52,7 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="store")
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -71,6 +79,8 @@ class Store:
         """Close every thread's client. An embedded engine ends with its last one."""
         with self._lock:
             self._closed = True
+        self._beside.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
             clients, self._clients = self._clients, []
         for client in clients:
             client.close()
@@ -89,6 +99,25 @@ class Store:
         answer: pa.Table = self._call("query_arrow", sql, parameters=dict(parameters or {}), **more)
         return answer
 
+    def query_together(self, *asked: Asked) -> list[pa.Table]:
+        """Return the answers of queries that need nothing of each other, in their order; put the longest first.
+
+        The caller's thread takes part: it runs the first, and then each that no other thread has begun. So no caller
+        waits for a free thread, however many there are.
+
+        Raises:
+            StoreError: of the first query that failed; what still runs is not waited for.
+        """
+        waiting = [self._submit(one) for one in asked[1:]]
+        try:
+            answers = [self.query(*one) for one in asked[:1]]
+            for one, future in zip(asked[1:], waiting, strict=True):
+                answers.append(self.query(*one) if future.cancel() else future.result())
+            return answers
+        finally:
+            for future in waiting:
+                future.cancel()
+
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return a small answer as Python rows."""
         rows: Sequence[Sequence[Any]] = self._call("query", sql, parameters=dict(parameters or {})).result_rows
@@ -105,6 +134,11 @@ class Store:
         # Without any token the engine would take equal rows, inserted again on purpose, for a repetition and drop them.
         settings = {"insert_deduplication_token": token or uuid.uuid4().hex}
         self._call("insert_arrow", table, columns.combine_chunks(), settings=settings)
+
+    def _submit(self, asked: Asked) -> Future[pa.Table]:
+        with self._lock:  # a pool that is shut down takes nothing
+            self._check_open()
+            return self._beside.submit(self.query, *asked)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -136,7 +170,7 @@ class Store:
 def connect(location: Location) -> Client:
     """Make one client for a location; a server's database is created when it is missing."""
     if location.embedded:
-        return clickhouse_connect.get_client(interface="chdb", path=location.path, settings=_SETTINGS)
+        return clickhouse_connect.get_client(interface="chdb", path=location.path, settings=_EMBEDDED_SETTINGS)
     options = dict(location.options)
     common: dict[str, Any] = {
         "host": location.host,

@@ -21,10 +21,8 @@ from chronotope.server.api.answers import JSON, SETTLED_AFTER_MS, Answer
 from chronotope.server.api.parameters import Layers, Texts, View, WindowParameters
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import window_of
-from chronotope.server.graph.columns import EdgeColumns, edge_columns
-from chronotope.server.graph.directory import read_kinds, read_lifetimes
-from chronotope.server.graph.evidence import read_counts
-from chronotope.server.graph.joining import join_protocols, joins
+from chronotope.server.graph.columns import EdgeColumns
+from chronotope.server.graph.directory import read_kinds
 from chronotope.server.graph.levels import plan_window
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.questions import records
@@ -33,6 +31,7 @@ from chronotope.server.graph.questions.cuts import single_points_of_failure
 from chronotope.server.graph.questions.cycles import cycles
 from chronotope.server.graph.questions.pairs import Pairs, pairs_of, weigh
 from chronotope.server.graph.questions.paths import paths_between
+from chronotope.server.graph.reading import read_edges
 from chronotope.server.settings import Settings
 
 MAX_HOPS = 1_000_000
@@ -116,10 +115,7 @@ class _Asked:
 def _ask(store: Store, settings: Settings, parameters: WholeGraphParameters, now_ms: int) -> _Asked:
     question = parameters.question(now_ms)
     plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
-    counts = read_counts(store, plan, question)
-    if joins(question.layers):  # connections of a flow do not stand for calls that are counted
-        counts = join_protocols(counts, read_lifetimes(store), question.layers)
-    columns = edge_columns(counts)
+    columns = read_edges(store, plan, question)  # connections of a flow do not stand for calls that are counted
     calls, silent = weigh(columns)
     pairs = pairs_of(columns.source, columns.target, calls, len(columns.names))
     notes: tuple[str, ...] = ()

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from chronotope.schema.names import edge_id
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
 from chronotope.server.graph.codes import CodeColumns, codes_of, moved_codes
 
@@ -63,19 +62,6 @@ class EdgeColumns:
     def keys(self) -> np.ndarray:
         """One rising number an edge, int64[E]."""
         return edge_keys(self.source, self.target, self.protocol, len(self.names), len(self.protocols))
-
-
-def edge_columns(counts: pa.Table) -> EdgeColumns:
-    """Return the edges of `evidence.read_counts`, R rows to E ≤ R edges."""
-    sources, targets = coded(counts, "source"), coded(counts, "target")
-    protocols, protocol = _sorted_codes(coded(counts, "protocol"))
-    names, source, target = _joined_codes(sources, targets)
-    keys = edge_keys(source, target, protocol, len(names), len(protocols))
-    found, first, edge = np.unique(keys, return_index=True, return_inverse=True)
-    columns = EdgeColumns(names, protocols, source[first], target[first], protocol[first], {})
-    columns.layers = layers_of(counts, edge, len(found))
-    columns.via = routes_of(counts, edge)
-    return keep_edges(columns, alive_somewhere(columns))
 
 
 def layers_of(counts: pa.Table, edge: np.ndarray, edges: int, apart: tuple[str, ...] = ()) -> dict[str, LayerColumns]:
@@ -173,28 +159,6 @@ def keep_histograms(histograms: Histograms | None, place: np.ndarray) -> Histogr
     return Histograms(edge[rows], offsets, histograms.buckets[entries], histograms.counts[entries])
 
 
-def add_lifetimes(columns: EdgeColumns, lifetimes: pa.Table) -> None:
-    """Fill in ids and when each edge was seen, from `directory.read_lifetimes`."""
-    edge = find_edges(columns, lifetimes)
-    rows = np.flatnonzero(edge >= 0)
-    never = np.iinfo(np.int64).max
-    first, last = np.full(len(columns), never), np.full(len(columns), -1, np.int64)
-    np.minimum.at(first, edge[rows], as_int(lifetimes, "first_seen")[rows])
-    np.maximum.at(last, edge[rows], as_int(lifetimes, "last_seen")[rows])
-    columns.first_seen, columns.last_seen = np.where(first == never, -1, first), last
-    ids = np.full(len(columns), "", object)
-    ids[edge[rows]] = lifetimes.column("id").take(pa.array(rows)).to_numpy()
-    columns.ids = ids.tolist()
-    for at in np.flatnonzero(ids == "").tolist():
-        source, target = columns.names[columns.source[at]], columns.names[columns.target[at]]
-        columns.ids[at] = edge_id(source, target, columns.protocols[columns.protocol[at]])
-
-
-def add_latency(columns: EdgeColumns, latency: pa.Table) -> None:
-    """Fill in histograms and codes, from `evidence.read_latency`."""
-    place_latency(columns, latency, find_edges(columns, latency))
-
-
 def place_latency(columns: EdgeColumns, latency: pa.Table, edge: np.ndarray) -> None:
     """Fill in histograms and codes of R rows whose edges are known, int64[R]; -1 drops one."""
     layer_codes, layer_names = coded(latency, "layer")
@@ -264,19 +228,6 @@ def coded(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
 def as_int(table: pa.Table, name: str) -> np.ndarray:
     """Return a number column, int64[R]."""
     return np.asarray(table.column(name).to_numpy(), np.int64)
-
-
-def _sorted_codes(column: tuple[np.ndarray, list[str]]) -> tuple[list[str], np.ndarray]:
-    codes, values = column
-    order = sorted(set(values))
-    return order, _places(column, order) if len(codes) else codes
-
-
-def _joined_codes(
-    sources: tuple[np.ndarray, list[str]], targets: tuple[np.ndarray, list[str]]
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    names = sorted({*sources[1], *targets[1]})
-    return names, _places(sources, names), _places(targets, names)
 
 
 def _places(column: tuple[np.ndarray, list[str]], names: Sequence[str]) -> np.ndarray:

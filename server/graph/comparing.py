@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pyarrow as pa
+
+from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
 from chronotope.server.graph.aligned import Pair
+from chronotope.server.graph.columns import coded
 from chronotope.server.graph.diffing import Diff, diff
+from chronotope.server.graph.evidence import counts_query, latency_query
 from chronotope.server.graph.fingerprint import fingerprint
-from chronotope.server.graph.levels import plan_window
+from chronotope.server.graph.levels import Plan, plan_window
+from chronotope.server.graph.numbering import LIFETIMES
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.reading import check_focus, read_directory
-from chronotope.server.graph.sides import read_sides
-from chronotope.server.graph.slots import plan_slots, read_slots
+from chronotope.server.graph.reading import check_focus, directory_of, directory_queries
+from chronotope.server.graph.sides import put_together
+from chronotope.server.graph.slots import SlotPlan, plan_slots, slots_of, slots_query
 from chronotope.server.settings import Settings
 
 
@@ -41,16 +48,13 @@ def read_diff(
         StoreError: the store cannot answer.
     """
     plans = [plan_window(one.start_ms, one.end_ms, settings.retention, now_ms) for one in questions]
-    directory = read_directory(store, plans[1])
+    lifetimes, *about = store.query_together((LIFETIMES, {}), *directory_queries(plans[1]))
+    directory = directory_of(about)
     check_focus(directory, questions[1])
     every = replace(questions[1], protocols=())  # whether a layer was silent shows in all of it
-    sides, numbers = read_sides(store, plans, every)
     cuts = [plan_slots(plan, settings.retention, now_ms) for plan in plans]
-    pair = Pair(*sides, read_slots(store, cuts, every, sides, numbers))
-    tags = [
-        fingerprint(own, directory, *asked)
-        for own, asked in zip(sides, zip(questions, plans, strict=True), strict=True)
-    ]
+    pair = _read_pair(store, plans, cuts, every, lifetimes)
+    tag = fingerprint((pair.before, pair.after), directory, questions, plans)
     found = diff(
         pair,
         directory,
@@ -59,4 +63,27 @@ def read_diff(
         significance=significance,
         unchanged=unchanged,
     )
-    return found, "-".join(tags)
+    return found, tag
+
+
+def _read_pair(
+    store: Store, plans: Sequence[Plan], cuts: Sequence[SlotPlan], question: Question, lifetimes: pa.Table
+) -> Pair:
+    """Both windows over the same edges, and their slots: what is read of them is asked at once."""
+    seen = set(coded(lifetimes, "layer")[1])
+    layers = [name for name in question.layers or LAYERS if name in seen]
+    asked = [cut for cut in cuts if cut.count and layers]
+    answers = store.query_together(
+        counts_query(plans, question),
+        *(slots_query(cut, question, layers) for cut in asked),
+        *([latency_query(plans, question)] if question.full else []),
+    )
+    latency = answers.pop() if question.full else None
+    windows = put_together(store, plans, question, answers[0], lifetimes, latency)
+    before, after = windows.columns
+    tables = iter(answers[1:])
+    slots = [
+        slots_of(next(tables), cut, layers, columns, windows.numbers, full=question.full) if cut in asked else {}
+        for cut, columns in zip(cuts, windows.columns, strict=True)
+    ]
+    return Pair(before, after, (slots[0], slots[1]))

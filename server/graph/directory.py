@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from chronotope.schema.store import Store
+from chronotope.schema.store import Asked, Store
+from chronotope.server.graph.numbering import LIFETIMES
 
 # The first that a service was seen as is what it is: an address that turned out to be a database is one.
 KIND_ORDER = ("intermediary", "database", "messaging", "service", "external", "unknown")
-
-# As stored, a row a layer and part: putting them together here takes a third of what grouping in the engine does.
-_LIFETIMES = """
-SELECT source, target, protocol, layer, id,
-       toUnixTimestamp64Milli(first_seen) AS first_seen, toUnixTimestamp64Milli(last_seen) AS last_seen
-FROM edge_lifetimes
-"""
 
 _KINDS = """
 SELECT service, argMin(toString(kind), indexOf({order:Array(String)}, toString(kind))) AS kind
@@ -50,22 +44,40 @@ def read_lifetimes(store: Store) -> pa.Table:
 
     An edge may have several rows: it was first seen at the earliest, and last at the latest of them.
     """
-    return store.query(_LIFETIMES)
+    return store.query(LIFETIMES)
+
+
+def kinds_query() -> Asked:
+    """Ask for what `kinds_of` reads."""
+    return _KINDS, {"order": list(KIND_ORDER)}
+
+
+def kinds_of(table: pa.Table) -> dict[str, str]:
+    """Return service → kind of every service ever seen."""
+    return dict(zip(*_texts(table, "service", "kind"), strict=True))
 
 
 def read_kinds(store: Store) -> dict[str, str]:
     """Return service → kind of every service ever seen."""
-    table = store.query(_KINDS, {"order": list(KIND_ORDER)})
-    return dict(zip(*_texts(table, "service", "kind"), strict=True))
+    return kinds_of(store.query(*kinds_query()))
 
 
-def read_attributes(store: Store, at_ms: int) -> Attributes:
-    """Return service → key → value as it held at an instant."""
-    table = store.query(_ATTRIBUTES, {"at": at_ms})
+def attributes_query(at_ms: int) -> Asked:
+    """Ask for what `attributes_of` reads, at an instant."""
+    return _ATTRIBUTES, {"at": at_ms}
+
+
+def attributes_of(table: pa.Table) -> Attributes:
+    """Return service → key → value as it held at the instant asked for."""
     found: Attributes = {}
     for service, key, value in zip(*_texts(table, "service", "key", "value"), strict=True):
         found.setdefault(service, {})[key] = value
     return found
+
+
+def read_attributes(store: Store, at_ms: int) -> Attributes:
+    """Return service → key → value as it held at an instant."""
+    return attributes_of(store.query(*attributes_query(at_ms)))
 
 
 def _texts(table: pa.Table, *names: str) -> list[list[str]]:

@@ -35,7 +35,7 @@ def doubtful(columns: EdgeColumns) -> bool:
 
 
 def add_doubts(
-    columns: EdgeColumns, doubts: pa.Table, lifetimes: pa.Table, layers: Sequence[str], counts: pa.Table | None = None
+    columns: EdgeColumns, doubts: pa.Table, lifetimes: pa.Table, layers: Sequence[str], direct: np.ndarray
 ) -> None:
     """Fill in the confidence of edges that were only inferred.
 
@@ -44,7 +44,7 @@ def add_doubts(
         doubts: of that window.
         lifetimes: of all edges; they say which protocol a flow belongs to.
         layers: those asked, none: all.
-        counts: the rows the columns were made of; without, no edge counts as seen directly too.
+        direct: edges that the network saw without an intermediary too.
     """
     network = columns.layers.get("network")
     if network is None or not doubts.num_rows:
@@ -54,20 +54,24 @@ def add_doubts(
     for name, layer in columns.layers.items():
         if name != "network":
             doubted &= ~layer.alive
-    if counts is not None:
-        doubted[_direct(columns, counts)] = False
+    doubted[direct] = False
     sure, guessed = doubts.column("sure").to_numpy(), as_int(doubts, "guessed")
     for row in np.flatnonzero((edge >= 0) & (guessed > 0)).tolist():
         if doubted[edge[row]]:
             columns.doubts[int(edge[row])] = round(float(sure[row]), 3)
 
 
-def _direct(columns: EdgeColumns, counts: pa.Table) -> np.ndarray:
-    """Edges that the network saw without an intermediary."""
+def direct_edges(counts: pa.Table, edge: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return the edges that the network saw without an intermediary, of the rows of one window.
+
+    Args:
+        counts: R rows of `counts_query`.
+        edge: int64[R], the edge of each row; -1: none.
+        own: bool[R], which rows are the window's.
+    """
     layer, layers = coded(counts, "layer")
     via, routes = coded(counts, "via")
     straight = np.array([name == "network" for name in layers], np.bool_)[layer]
     straight &= np.array([not route for route in routes], np.bool_)[via]
     straight &= (as_int(counts, "bytes_sent") > 0) | (as_int(counts, "connections") > 0)
-    found = find_edges(columns, counts.filter(pa.array(straight)))
-    return found[found >= 0]
+    return np.asarray(edge[straight & own & (edge >= 0)])

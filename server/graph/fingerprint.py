@@ -7,6 +7,7 @@ edge's `last_seen` leaves it as it is: traffic of today does not make yesterday'
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,21 +19,32 @@ from chronotope.server.graph.measures import layer_quantiles
 from chronotope.server.graph.question import Question
 
 
-def fingerprint(columns: EdgeColumns, directory: Directory, question: Question, plan: Plan) -> str:
-    """Return 24 hex digits for all that goes into a graph."""
-    asked = replace(question, start_ms=0, end_ms=0)  # the plan has the window that was used
-    said = repr((asked, plan, columns.protocols, sorted(columns.via.items()), sorted(columns.doubts.items())))
-    digest = hashlib.blake2b(said.encode(), digest_size=12)
-    kinds, attributes = directory.kinds, directory.attributes
-    digest.update("".join(f"{name}\0{kinds.get(name)}\0{attributes.get(name)}\n" for name in columns.names).encode())
-    arrays = [columns.source, columns.target, columns.protocol, columns.first_seen]
+def fingerprint(
+    windows: Sequence[EdgeColumns], directory: Directory, questions: Sequence[Question], plans: Sequence[Plan]
+) -> str:
+    """Return 24 hex digits for all that goes into a graph, or into the difference of windows over the same edges."""
+    digest = hashlib.blake2b(digest_size=12)
+    common = windows[0]
+    about = [list(map(known.get, common.names)) for known in (directory.kinds, directory.attributes)]
+    digest.update(repr((common.names, about)).encode())
+    for values in (common.source, common.target, common.protocol, common.first_seen):
+        digest.update(np.ascontiguousarray(values).data)
+    for columns, question, plan in zip(windows, questions, plans, strict=True):
+        asked = replace(question, start_ms=0, end_ms=0)  # the plan has the window that was used
+        said = (asked, plan, columns.protocols, sorted(columns.via.items()), sorted(columns.doubts.items()))
+        digest.update(repr(said).encode())
+        _add_layers(digest, columns, full=question.full)
+    return digest.hexdigest()
+
+
+def _add_layers(digest: hashlib.blake2b, columns: EdgeColumns, *, full: bool) -> None:
+    arrays: list[np.ndarray] = []
     for name, layer in columns.layers.items():
         digest.update(name.encode())
         arrays += [layer.alive, *layer.measures.values()]
-        arrays += [layer_quantiles(layer)] if question.full else []
+        arrays += [layer_quantiles(layer)] if full else []
         if layer.codes is not None:
             digest.update("\0".join(layer.codes.names).encode())
             arrays += [layer.codes.edge, layer.codes.code, layer.codes.count]
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        digest.update(np.ascontiguousarray(array).data)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
 from chronotope.schema.errors import Impossible
-from chronotope.schema.store import Store
+from chronotope.schema.store import Asked, Store
 from chronotope.schema.times import shortened
 from chronotope.server.graph.answer import Graph
 from chronotope.server.graph.assemble import Directory, assemble
-from chronotope.server.graph.columns import EdgeColumns, add_latency, add_lifetimes, edge_columns, keep_edges
-from chronotope.server.graph.directory import read_attributes, read_kinds, read_lifetimes
-from chronotope.server.graph.doubts import add_doubts, doubtful, read_doubts
-from chronotope.server.graph.evidence import read_counts, read_latency
+from chronotope.server.graph.columns import EdgeColumns
+from chronotope.server.graph.directory import attributes_of, attributes_query, kinds_of, kinds_query
+from chronotope.server.graph.evidence import counts_query, latency_query
 from chronotope.server.graph.fingerprint import fingerprint
-from chronotope.server.graph.joining import join_protocols, joins
+from chronotope.server.graph.joining import joins
 from chronotope.server.graph.levels import Plan, plan_window
+from chronotope.server.graph.numbering import LIFETIMES
 from chronotope.server.graph.question import Question
+from chronotope.server.graph.sides import put_together
 from chronotope.server.settings import Settings
 
 
@@ -44,10 +47,10 @@ def read_graph(store: Store, settings: Settings, question: Question, now_ms: int
         StoreError: the store cannot answer.
     """
     plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
-    directory = read_directory(store, plan)
+    columns, beside = _read_edges(store, plan, question, directory_queries(plan))
+    directory = directory_of(beside)
     check_focus(directory, question)
-    columns = read_edges(store, plan, question)
-    tag = fingerprint(columns, directory, question, plan) if tagged else ""
+    tag = fingerprint([columns], directory, [question], [plan]) if tagged else ""
     return Reading(assemble(columns, directory, question, plan), directory, tag)
 
 
@@ -66,22 +69,37 @@ def check_focus(directory: Directory, question: Question) -> None:
 
 def read_edges(store: Store, plan: Plan, question: Question) -> EdgeColumns:
     """Return all edges of a planned window as columns."""
-    # A protocol may turn out to be another one: it is asked for after the joining.
-    asked = replace(question, protocols=()) if joins(question.layers) else question
-    lifetimes = read_lifetimes(store)
-    counts = join_protocols(read_counts(store, plan, asked), lifetimes, question.layers)
-    columns = edge_columns(counts)
-    if question.protocols and asked is not question:
-        wanted = np.array([protocol in question.protocols for protocol in columns.protocols], np.bool_)
-        columns = keep_edges(columns, wanted[columns.protocol])
-    add_lifetimes(columns, join_protocols(lifetimes, lifetimes, question.layers))
-    if question.view == "resolved" and doubtful(columns):
-        add_doubts(columns, read_doubts(store, plan.start_s, plan.end_s), lifetimes, question.layers, counts)
-    if question.full:
-        add_latency(columns, read_latency(store, plan, asked))
-    return columns
+    return _read_edges(store, plan, question, [])[0]
+
+
+def directory_queries(plan: Plan) -> list[Asked]:
+    """Ask for what `directory_of` reads: what is known of services at a window's end."""
+    return [kinds_query(), attributes_query(plan.end_s * 1000)]
+
+
+def directory_of(answers: Sequence[pa.Table]) -> Directory:
+    """Return what is known of services."""
+    kinds, attributes = answers
+    return Directory(kinds_of(kinds), attributes_of(attributes))
 
 
 def read_directory(store: Store, plan: Plan) -> Directory:
     """Return what is known of services at a window's end."""
-    return Directory(read_kinds(store), read_attributes(store, plan.end_s * 1000))
+    return directory_of(store.query_together(*directory_queries(plan)))
+
+
+def _read_edges(
+    store: Store, plan: Plan, question: Question, beside: Sequence[Asked]
+) -> tuple[EdgeColumns, list[pa.Table]]:
+    """All edges of a window, and the answers to what is asked at the same time."""
+    # A protocol may turn out to be another one: it is asked for after the joining.
+    asked = replace(question, protocols=()) if joins(question.layers) else question
+    queries = [counts_query([plan], asked), (LIFETIMES, {}), *([latency_query([plan], asked)] if asked.full else [])]
+    answers = store.query_together(*queries, *beside)
+    counts, lifetimes, latency = answers[0], answers[1], answers[2] if asked.full else None
+    found = put_together(store, [plan], asked, counts, lifetimes, latency)
+    if question.protocols and asked is not question:
+        common = found.columns[0]
+        wanted = np.array([protocol in question.protocols for protocol in common.protocols], np.bool_)
+        found = found.keep(wanted[common.protocol])
+    return found.columns[0], answers[len(queries) :]

@@ -7,19 +7,19 @@ shorter than two buckets of the finest level that still has it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from chronotope.schema.observations import LAYERS
-from chronotope.schema.store import Store
+from chronotope.schema.store import Asked
 from chronotope.server.graph.columns import EdgeColumns
 from chronotope.server.graph.evidence import during, where
 from chronotope.server.graph.levels import LEVELS, SIZES, Plan
+from chronotope.server.graph.numbering import NUMBER, Numbers, numbered
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.sides import NUMBER, Numbers, numbered
 
 FEWEST = 10  # slots, where the levels allow it
 _CALLS, _LATENCIES = ("calls", "errors"), ("latency_us_sum", "latency_count")
@@ -58,124 +58,88 @@ def plan_slots(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> 
     return chosen
 
 
-def read_slots(
-    store: Store,
-    plans: Sequence[SlotPlan],
-    question: Question,
-    sides: tuple[EdgeColumns, EdgeColumns],
-    numbers: Numbers,
-) -> tuple[Slots, Slots]:
-    """Return the slots of both windows' E edges; of a question its layers, view and whether it wants latencies count.
+def slots_query(plan: SlotPlan, question: Question, layers: Sequence[str]) -> Asked:
+    """Ask for what `slots_of` reads of one window: `edge`, `place` (that of track and slot) and measures.
 
-    Where both ends reported, those of the end that counts: the one whose sums the columns have.
+    Few buckets a slot are added up here, many by the engine: below that, grouping costs more than it saves.
 
     Args:
-        store: open and migrated.
-        plans: how each window is cut.
-        question: what is asked of both.
-        sides: both windows over the same edges.
-        numbers: of the edges, as `read_sides` gives them.
+        plan: how the window is cut.
+        question: its view counts, and whether it wants latencies.
+        layers: those that may have evidence; at least one.
     """
-    measures = _measures(sides, full=question.full)
-    if not measures:
-        return {}, {}
-    tracks = _tracks(sides)
-    parameters: dict[str, Any] = {}
-    parts, first = [], 0
-    for side, plan in enumerate(plans):
-        if plan.count:
-            parts.append(_rows(side, first, plan, question, tracks, measures, parameters))
-        first += plan.count * len(tracks)
-    if not parts:
-        return {}, {}
-    table = store.query(" UNION ALL ".join(parts), parameters)
-    sums = _added_up(table, numbers, first, measures)
-    half = plans[0].count * len(tracks)
+    parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.slot_s}
+    interval = during(0, plan.start_s, plan.start_s + plan.slot_s * plan.count, parameters)
+    place = "intDiv(toUnixTimestamp(time) - {base:UInt32}, {step:UInt32})"
+    tracks = _tracks(layers)
+    if len(tracks) > 1:
+        track = ", ".join(
+            f"layer = '{layer}' AND {'' if by_target else 'NOT '}({_BY_TARGET}), {at}"
+            for at, (layer, by_target) in enumerate(tracks)
+        )
+        place = f"multiIf({track}, 0) * {plan.count} + {place}"
+    grouped = plan.slot_s > _FEW_BUCKETS * SIZES[plan.level]
+    measures = sorted({measure for layer in layers for measure in _measures(layer, full=question.full)})
+    sums = ", ".join(f"sum(r.{name}) AS {name}" if grouped else f"r.{name}" for name in measures)
+    conditions = where(replace(question, layers=tuple(layers)), parameters)
     return (
-        _of_side(sums[:, :, :half], sides[0], tracks, measures),
-        _of_side(sums[:, :, half:], sides[1], tracks, measures),
+        f"SELECT {NUMBER}, toUInt16({place}) AS place, {sums} FROM edges_{plan.level} AS r "
+        f"WHERE {interval} AND {conditions}{' GROUP BY edge, place' if grouped else ''}",
+        parameters,
     )
 
 
-def _tracks(sides: tuple[EdgeColumns, EdgeColumns]) -> list[Track]:
-    """What is kept apart: the layers that are there, and of those with reports of targets these."""
-    layers = {name for columns in sides for name in columns.layers}
+def slots_of(
+    table: pa.Table, plan: SlotPlan, layers: Sequence[str], columns: EdgeColumns, numbers: Numbers, *, full: bool
+) -> Slots:
+    """Return the slots of one window's E edges; where both ends reported, those of the end that counts.
+
+    Args:
+        table: the answer to `slots_query`, of the same plan, layers and `full`.
+        plan: how the window is cut.
+        layers: those that were asked for.
+        columns: the window's edges.
+        numbers: of their rows.
+        full: latencies too.
+    """
+    edge, place = numbered(table, numbers), table.column("place").to_numpy()
+    tracks = _tracks(layers)
+    found: Slots = {}
+    for at, (name, by_target) in enumerate(tracks):
+        layer = columns.layers.get(name)
+        if layer is None or (by_target and not layer.by_target.any()):
+            continue
+        own = edge >= 0
+        if len(tracks) > 1:
+            own &= place // plan.count == at
+        key = edge * plan.count + place
+        key -= at * plan.count
+        sums = {
+            measure: _added_up(table.column(measure).to_numpy(), key, own, (len(numbers), plan.count))
+            for measure in _measures(name, full=full)
+        }
+        if by_target:
+            chosen = layer.by_target[:, None]
+            sums = {measure: np.where(chosen, values, found[name][measure]) for measure, values in sums.items()}
+        found[name] = sums
+    return found
+
+
+def _added_up(values: np.ndarray, key: np.ndarray, own: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Sums by edge and slot of the rows that are `own`, float64[E, K]."""
+    if not own.all():
+        values, key = values[own], key[own]
+    sums = np.bincount(key, values, shape[0] * shape[1]).astype(np.float64, copy=False)  # of no rows: int64
+    # Corrections may leave less than nothing in a bucket; a rate is never negative.
+    return np.maximum(sums, 0, out=sums).reshape(shape)
+
+
+def _tracks(layers: Sequence[str]) -> list[Track]:
+    """What is kept apart: layers, and of those with reports of targets these."""
     found = [(name, False) for name in LAYERS if name in layers]
     return [*found, ("ipc", True)] if "ipc" in layers else found
 
 
-def _rows(
-    side: int,
-    first: int,
-    plan: SlotPlan,
-    question: Question,
-    tracks: Sequence[Track],
-    measures: Sequence[str],
-    parameters: dict[str, Any],
-) -> str:
-    """One window's rows: `edge`, `place` (that of side, track and slot) and measures.
-
-    Few buckets a slot are added up here, many by the engine: below that, grouping costs more than it saves.
-    """
-    parameters |= {f"base_{side}": plan.start_s, f"step_{side}": plan.slot_s}
-    interval = during(side, plan.start_s, plan.start_s + plan.slot_s * plan.count, parameters)
-    track = ", ".join(
-        f"layer = '{layer}' AND {'' if by_target else 'NOT '}({_BY_TARGET}), {at}"
-        for at, (layer, by_target) in enumerate(tracks)
-    )
-    slot = f"intDiv(toUnixTimestamp(time) - {{base_{side}:UInt32}}, {{step_{side}:UInt32}})"
-    grouped = plan.slot_s > _FEW_BUCKETS * SIZES[plan.level]
-    sums = ", ".join(f"sum(r.{name}) AS {name}" if grouped else f"r.{name}" for name in measures)
-    return (
-        f"SELECT {NUMBER}, toUInt32({first} + multiIf({track}, 0) * {plan.count} + {slot}) AS place, {sums} "
-        f"FROM edges_{plan.level} AS r WHERE {interval} AND {where(question, parameters)} "
-        f"AND layer IN ({', '.join(repr(layer) for layer, _ in tracks)})"
-        f"{' GROUP BY edge, place' if grouped else ''}"
-    )
-
-
-def _added_up(table: pa.Table, numbers: Numbers, places: int, measures: Sequence[str]) -> np.ndarray:
-    """Sums by measure, edge and place, float64[M, E, P]."""
-    edge = numbered(table, numbers)
-    place = edge * places
-    place += table.column("place").to_numpy()
-    known = edge >= 0
-    everyone = bool(known.all())
-    place = place if everyone else place[known]
-    sums = np.zeros((len(measures), len(numbers), places))
-    for at, name in enumerate(measures):
-        values = table.column(name).to_numpy()
-        own = np.bincount(place, values if everyone else values[known], len(numbers) * places)
-        sums[at] = own.reshape(len(numbers), places)
-    # Corrections may leave less than nothing in a bucket; a rate is never negative.
-    return np.maximum(sums, 0, out=sums)
-
-
-def _of_side(sums: np.ndarray, columns: EdgeColumns, tracks: Sequence[Track], measures: Sequence[str]) -> Slots:
-    """One window's slots by layer, each edge's of the reporter that counts."""
-    count = sums.shape[2] // len(tracks)
-    if not count:
-        return {}
-    found: Slots = {}
-    for at, (name, by_target) in enumerate(tracks):
-        layer = columns.layers.get(name)
-        if layer is None:
-            continue
-        own = sums[:, :, at * count : (at + 1) * count]
-        if not by_target:
-            found[name] = {measure: own[m] for m, measure in enumerate(measures)}
-        elif layer.by_target.any():
-            chosen = layer.by_target[:, None]
-            found[name] = {
-                measure: np.where(chosen, own[m], found[name][measure]) for m, measure in enumerate(measures)
-            }
-    return found
-
-
-def _measures(sides: tuple[EdgeColumns, EdgeColumns], *, full: bool) -> list[str]:
-    """What the tests of the layers that are there need."""
-    layers = {name for columns in sides for name in columns.layers}
-    measures = list(_FLOWS if "network" in layers else ())
-    if layers & {"ipc", "trace"}:
-        measures += [*_CALLS, *(_LATENCIES if full else ())]
-    return measures
+def _measures(layer: str, *, full: bool) -> tuple[str, ...]:
+    """What the tests of a layer need."""
+    return _FLOWS if layer == "network" else _CALLS + (_LATENCIES if full else ())

@@ -19,7 +19,8 @@ from chronotope.schema.names import split_service_id
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import EdgeColumns
 from chronotope.server.graph.directory import Attributes, read_attributes, read_kinds
-from chronotope.server.graph.sides import Numbers, read_known
+from chronotope.server.graph.numbering import Numbers
+from chronotope.server.graph.sides import read_known
 
 
 @dataclass(frozen=True, slots=True)

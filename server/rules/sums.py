@@ -22,9 +22,10 @@ from chronotope.schema.config_rules import RuleEntry
 from chronotope.schema.latency import bucket_of
 from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
+from chronotope.server.graph.evidence import segments_of
 from chronotope.server.graph.levels import Plan
+from chronotope.server.graph.numbering import NUMBER, Numbers, numbered
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.sides import NUMBER, Numbers, numbered, segments_of
 
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
 
@@ -82,7 +83,7 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
     question = Question(start_ms=0, end_ms=0, layers=layers)
     table, measures, sums = _summed(rule)
     parameters: dict[str, Any] = {"base": plan.start_s, "step": step_s}
-    rows = segments_of(table, [plan], question, [NUMBER, "layer", "reporter", "time", *measures], parameters)
+    rows = segments_of(table, plan, question, [NUMBER, "layer", "reporter", "time", *measures], parameters)
     few = len(numbers) <= _FEW_EDGES
     if few:
         parameters["edges"] = numbers.every

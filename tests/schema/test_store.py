@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from chronotope.schema.errors import StoreError
+from chronotope.schema.errors import StoreClosed, StoreError
 from chronotope.schema.location import parse_store_url
 from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import MEASURES, observation_table
@@ -359,6 +359,53 @@ def test_threads_share_a_store_and_each_insert_counts(any_store: Store) -> None:
     for thread in threads:
         thread.join()
     assert_holds_once(any_store, pa.concat_tables([some_rows()] * 12))
+
+
+def test_queries_asked_together_are_answered_in_their_order(any_store: Store) -> None:
+    asked = [
+        ("SELECT {n:UInt32} AS n, sleep({s:Float64})", {"n": n, "s": s}) for n, s in enumerate((0.2, 0.1, 0, 0, 0))
+    ]
+    assert [answer.column("n").to_pylist() for answer in any_store.query_together(*asked)] == [[0], [1], [2], [3], [4]]
+    assert any_store.query_together() == []
+
+
+def test_more_callers_than_threads_do_not_wait_for_each_other(any_store: Store) -> None:
+    """Each caller runs what no other thread has begun: nobody needs a free thread."""
+    asked = [("SELECT {n:UInt32} + number AS n FROM numbers(3)", {"n": n}) for n in range(4)]
+    found: list[list[list[int]]] = []
+
+    def read() -> None:
+        for _ in range(5):
+            found.append([answer.column("n").to_pylist() for answer in any_store.query_together(*asked)])
+
+    threads = [threading.Thread(target=read) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[[n, n + 1, n + 2] for n in range(4)]] * 60
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 4])
+def test_one_refused_query_fails_those_asked_with_it_and_no_others(any_store: Store, wrong: int) -> None:
+    asked: list[tuple[str, dict[str, object]]] = [("SELECT 1 AS n", {})] * 5
+    asked[wrong] = ("SELECT no_such_column", {})
+    with pytest.raises(StoreError, match="no_such_column"):
+        any_store.query_together(*asked)
+    assert [answer.num_rows for answer in any_store.query_together(*[("SELECT 1", {})] * 5)] == [1] * 5
+
+
+def test_threads_for_queries_end_with_the_store(any_store_url: str) -> None:
+    before = set(threading.enumerate())
+    with Store.open(any_store_url) as store:
+        store.query_together(*[("SELECT 1", {})] * 4)
+        own = set(threading.enumerate()) - before
+        assert any(thread.name.startswith("store") for thread in own)
+    for thread in own:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in own if thread.name.startswith("store"))
+    with pytest.raises(StoreClosed, match="is closed"):
+        store.query_together(("SELECT 1", {}), ("SELECT 2", {}))
 
 
 def test_closed_store_says_so(any_store_url: str) -> None:
