@@ -32,7 +32,7 @@ _HEADERS = "BCC_KERNEL_SOURCE"  # the environment variable by which bcc is told 
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("value", "<i4")])
 _LOAD_WORD, _MAP = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_FD as the source register
 _TIMEOUT_S = 120
-_SOURCES = ("shared.c", "connections.c", "sockets.c", "datagrams.c")  # in this order
+_SOURCES = ("shared.c", "places.c", "accepting.c", "connections.c", "sockets.c", "datagrams.c")  # in this order
 
 
 class CannotCompile(ChronotopeError):

@@ -70,8 +70,13 @@ struct connection {
 	u8 origin;
 	u8 established;
 	u8 told; /* that it was opened */
-	u8 has_fin; /* the local end has closed its direction */
-	u8 pad[7];
+	u8 pad[4];
+};
+
+/* Sockets whose connections are kept side by side; 0: a free place. */
+#define PLACES 8
+struct row {
+	u64 socket[PLACES];
 };
 
 /* Whose short connections are summed when too many close between two reads. */
@@ -110,12 +115,12 @@ struct listener_key {
 
 /* What was seen and what was lost; an index into `counters`. */
 enum counter {
-	COUNT_STATES, /* changes of TCP state */
 	COUNT_OPENED,
 	COUNT_CLOSED,
 	COUNT_SUMMED, /* connections told as part of a pair */
 	COUNT_FOUND, /* open before they were watched */
 	COUNT_DATAGRAMS,
+	COUNT_UNNAMED, /* connections that some process read from, when nobody watched who reads */
 	COUNT_LOST_CONNECTIONS, /* the table of connections was full */
 	COUNT_LOST_FLOWS, /* the table of pairs was full too */
 	COUNT_LOST_DATAGRAMS, /* the table of datagrams was full */

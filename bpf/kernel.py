@@ -24,8 +24,11 @@ _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s
 _MAP_LOOKUP, _MAP_UPDATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 1, 2, 5, 17
 _LOOKUP_BATCH, _DELETE_BATCH = 24, 27
 _LINK_CREATE, _ITER_CREATE = 28, 33
-_CGROUP_SKB, _TRACING = 8, 26  # BPF_PROG_TYPE_CGROUP_SKB, _TRACING
+_INFORMATION, _PROGRAM_BYTES, _MISSES = 15, 216, 208  # BPF_OBJ_GET_INFO_BY_FD; struct bpf_prog_info
+_CGROUP_SKB, _CGROUP_SOCK_ADDR, _TRACING = 8, 18, 26  # BPF_PROG_TYPE_…
 ARRIVALS, SENDS, TRACEPOINT, ITERATOR = 0, 1, 23, 28  # BPF_CGROUP_INET_INGRESS, _EGRESS, BPF_TRACE_RAW_TP, _ITER
+PEERS4, PEERS6 = 29, 30  # BPF_CGROUP_INET4_GETPEERNAME, _INET6_
+_PROGRAM_TYPES = {ARRIVALS: _CGROUP_SKB, SENDS: _CGROUP_SKB, PEERS4: _CGROUP_SOCK_ADDR, PEERS6: _CGROUP_SOCK_ADDR}
 _LICENSE = ctypes.create_string_buffer(b"GPL")
 _LOG_BYTES = 1 << 20
 _PER_CALL = 4096  # entries of a map that one call takes
@@ -43,7 +46,7 @@ def load_program(name: str, instructions: bytes, kind: int, target: int = 0) -> 
     Args:
         name: what errors call it.
         instructions: 8 bytes each.
-        kind: ARRIVALS, SENDS, TRACEPOINT or ITERATOR.
+        kind: ARRIVALS, SENDS, PEERS4, PEERS6, TRACEPOINT or ITERATOR.
         target: of a TRACEPOINT or ITERATOR, what BTF calls that which is traced.
 
     Raises:
@@ -55,7 +58,7 @@ def load_program(name: str, instructions: bytes, kind: int, target: int = 0) -> 
         attributes = struct.pack(
             "<IIQQIIQII16sIIIIQIIQII",
             *(
-                _CGROUP_SKB if kind in (ARRIVALS, SENDS) else _TRACING,
+                _PROGRAM_TYPES.get(kind, _TRACING),
                 len(instructions) // 8,
                 ctypes.addressof(code),
                 ctypes.addressof(_LICENSE),
@@ -83,7 +86,7 @@ def attach(program: int, name: str) -> int:
 
 
 def attach_to_cgroup(program: int, cgroup: int, kind: int) -> int:
-    """Run a program for packets of a cgroup's sockets until the returned descriptor is closed.
+    """Run a program for what a cgroup's sockets do until the returned descriptor is closed.
 
     Raises:
         KernelRefused: CAP_NET_ADMIN is missing, or the kernel has no such links (before 5.7).
@@ -186,6 +189,14 @@ def _batch(
     )
     answer = _libc.syscall(_number(_SYSCALL), command, attributes, 56)
     return answer, struct.unpack_from("<I", attributes, 32)[0]
+
+
+def missed_runs(program: int) -> int:
+    """Return how often a program was not run as it ran already on that CPU; 0 where the kernel does not count."""
+    of = ctypes.create_string_buffer(_PROGRAM_BYTES)
+    _bpf(_INFORMATION, struct.pack("<IIQ", program, _PROGRAM_BYTES, ctypes.addressof(of)))
+    misses: int = struct.unpack_from("<Q", of, _MISSES)[0]
+    return misses
 
 
 def wait_for_programs() -> None:

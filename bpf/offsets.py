@@ -31,6 +31,8 @@ _FIELDS = {
     "FIELD_SEND_NEXT": ("tcp_sock", "snd_nxt"),
     "FIELD_WRITE_NEXT": ("tcp_sock", "write_seq"),
     "FIELD_BYTES_RECEIVED": ("tcp_sock", "bytes_received"),
+    "FIELD_RECEIVE_NEXT": ("tcp_sock", "rcv_nxt"),
+    "FIELD_COPIED": ("tcp_sock", "copied_seq"),
     "FIELD_RETRANSMITS": ("tcp_sock", "total_retrans"),
     "FIELD_RTT": ("tcp_sock", "srtt_us"),
     "FIELD_LEADER": ("task_struct", "group_leader"),

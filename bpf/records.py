@@ -41,12 +41,12 @@ PROCESS = np.dtype(
 )
 
 COUNTERS = (
-    "states",
     "opened",
     "closed",
     "summed",
     "found",
     "datagrams",
+    "unnamed",
     "lost_connections",
     "lost_flows",
     "lost_datagrams",

@@ -63,7 +63,7 @@ def check_host() -> list[Requirement]:
     found = [
         _capability("CAP_BPF", lacking, "to load programs", needed=True),
         _capability("CAP_PERFMON", lacking, "to trace the kernel", needed=True),
-        _capability("CAP_NET_ADMIN", lacking, "UDP, and connection tracking", needed=False),
+        _capability("CAP_NET_ADMIN", lacking, "UDP, connection tracking, and to watch no reads", needed=False),
         _capability("CAP_SYS_PTRACE", lacking, "the environment and sockets of other users' processes", needed=False),
         _capability("CAP_SYS_ADMIN", lacking, "connections of containers that were open before", needed=False),
         _tried("kernel types", lambda: offset_flags(Btf.of_kernel())),
@@ -94,7 +94,11 @@ def _capability(name: str, lacking: frozenset[str], use: str, *, needed: bool) -
 
 def _cgroups() -> Requirement:
     root = cgroup_root()
-    detail = f"mounted at {root}" if root else "not mounted, UDP is not seen; mount -t cgroup2 none /sys/fs/cgroup"
+    detail = (
+        f"mounted at {root}"
+        if root
+        else "not mounted, UDP is not seen and every read is watched; mount -t cgroup2 none /sys/fs/cgroup"
+    )
     return Requirement("cgroup2", root is not None, False, detail)
 
 

@@ -2,7 +2,8 @@
 /*
  * TCP connections from SYN to CLOSE.
  *
- * Hooks: the tracepoint inet_sock_set_state (opened, failed, closed) and tcp_rcv_space_adjust (a process reads).
+ * Hook: the tracepoint inet_sock_set_state (opened, failed, closed). To call a program at all costs more than what most of
+ * its calls do, so that those which say nothing new are left at once, and no map is asked twice.
  * State: `connections`; what closes goes to `closed`, or to `pairs` when that is full.
  */
 
@@ -22,6 +23,12 @@ static __always_inline void read_ends(void *sk, struct connection *to)
 	to->remote_port = bpf_ntohs(AT(u16, sk, FIELD_REMOTE_PORT));
 }
 
+/* Whether the local end has closed its direction, so that a FIN is the last that it has to send. */
+static __always_inline bool has_fin(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK;
+}
+
 /* Bytes that arrived in order. The kernel counts the peer's FIN as one of them, and notes that it came in SOCK_DONE. */
 static __always_inline u64 bytes_received(void *tcp)
 {
@@ -32,19 +39,19 @@ static __always_inline u64 bytes_received(void *tcp)
  * Bytes that were sent, each once however often: what is acknowledged and what is on its way. (The counter bytes_sent
  * grows again when the device refuses a segment.) SYN and FIN have numbers like bytes, and are none.
  */
-static __always_inline u64 bytes_sent(struct connection *of, void *tcp)
+static __always_inline u64 bytes_sent(struct connection *of, void *tcp, bool fin)
 {
 	u32 next = AT(u32, tcp, FIELD_SEND_NEXT), on_way = next - AT(u32, tcp, FIELD_SEND_UNACKNOWLEDGED);
 	bool syn = of->role == ROLE_CLIENT && of->origin == ORIGIN_SYN;
-	bool fin = of->has_fin && next == AT(u32, tcp, FIELD_WRITE_NEXT);
 
+	fin = fin && next == AT(u32, tcp, FIELD_WRITE_NEXT);
 	return of->established ? AT(u64, tcp, FIELD_BYTES_ACKNOWLEDGED) + on_way - syn - fin : 0;
 }
 
 /* A connection's counters less what has been told of them; what is returned has been told. */
-static __always_inline void tell(struct connection *of, struct flow_event *event, void *tcp)
+static __always_inline void tell(struct connection *of, struct flow_event *event, void *tcp, bool fin)
 {
-	u64 out = bytes_sent(of, tcp), in = bytes_received(tcp);
+	u64 out = bytes_sent(of, tcp, fin), in = bytes_received(tcp);
 	u32 retransmits = AT(u32, tcp, FIELD_RETRANSMITS), rtt = AT(u32, tcp, FIELD_RTT);
 
 	event->bytes_out = out - of->told_out;
@@ -91,37 +98,42 @@ static __always_inline void add(struct flow_event *to, struct flow_event *event)
 }
 
 /* Too many to tell each: the connection becomes part of its pair's sum. */
-static __always_inline void sum_up(struct flow_event *event)
+static __always_inline void sum_up(struct connection *of, void *tcp, bool fin)
 {
+	bool is_client = of->role != ROLE_SERVER;
+	struct flow_event event, *sum;
 	struct pair_key key = {};
-	bool is_client = event->role != ROLE_SERVER;
-	struct flow_event *sum;
 
-	__builtin_memcpy(key.client_address, is_client ? event->local_address : event->remote_address, 16);
-	__builtin_memcpy(key.server_address, is_client ? event->remote_address : event->local_address, 16);
-	key.server_port = is_client ? event->remote_port : event->local_port;
+	__builtin_memcpy(key.client_address, is_client ? of->local_address : of->remote_address, 16);
+	__builtin_memcpy(key.server_address, is_client ? of->remote_address : of->local_address, 16);
+	key.server_port = is_client ? of->remote_port : of->local_port;
 	key.phase = current_phase();
-	key.netns = event->netns;
-	key.pid = event->pid;
-	key.role = event->role;
-	key.origin = event->origin;
-	if (is_client)
-		event->local_port = 0;
-	else
-		event->remote_port = 0;
+	key.netns = of->netns;
+	key.pid = of->pid;
+	key.role = of->role;
+	key.origin = of->origin;
 	count(COUNT_SUMMED);
+	tell(of, &event, tcp, fin);
+	event.failed = !of->established;
 	sum = pairs.lookup(&key);
-	if (!sum && !pairs.insert(&key, event))
-		return;
-	if (!sum) /* another CPU was faster, or there is no room */
-		sum = pairs.lookup(&key);
+	if (!sum) {
+		describe(of, &event);
+		if (is_client)
+			event.local_port = 0;
+		else
+			event.remote_port = 0;
+		if (!pairs.insert(&key, &event))
+			return;
+		sum = pairs.lookup(&key); /* another CPU was faster, or there is no room */
+	}
 	if (sum)
-		add(sum, event);
+		add(sum, &event);
 	else
 		count(COUNT_LOST_FLOWS);
 }
 
-static __always_inline void opened(void *sk, u64 key, bool is_client)
+/* `of`: what is kept under the socket's address, which none but a change that was missed can have left. */
+static __always_inline void opened(void *sk, u64 key, struct connection *of, bool is_client)
 {
 	struct connection new = {};
 
@@ -134,41 +146,54 @@ static __always_inline void opened(void *sk, u64 key, bool is_client)
 	if (is_client) {
 		void *tcp = bpf_skc_to_tcp_sock(sk);
 
-		read_process(&new.pid, &new.process_start_ns, &new.cgroup);
+		name_process(&new.pid, &new.process_start_ns, &new.cgroup);
 		if (new.pid == OWN_PID)
 			return;
 		if (tcp) /* a socket that failed to connect keeps counting when it tries again */
 			new.told_retransmits = AT(u32, tcp, FIELD_RETRANSMITS);
 	}
 	count(COUNT_OPENED);
-	if (connections.update(&key, &new))
-		count(COUNT_LOST_CONNECTIONS);
+	if (of)
+		*of = new;
+	else
+		keep(key, &new);
 }
 
-static __always_inline void finished(void *sk, u64 key)
+static __always_inline void finished(void *sk, u64 key, bool fin)
 {
-	struct connection *of = connections.lookup(&key);
+	u32 place = place_of(key);
+	struct connection *of = connection_at(place);
 	void *tcp = bpf_skc_to_tcp_sock(sk);
-	struct flow_event event, *room;
+	struct flow_event *room;
 
 	if (!of || !tcp)
 		return;
 	count(COUNT_CLOSED);
 	if (!of->local_port)
 		of->local_port = AT(u16, sk, FIELD_LOCAL_PORT);
-	room = closed.ringbuf_reserve(sizeof(event));
+	note_unnamed(of, tcp);
+	room = closed.ringbuf_reserve(sizeof(*room));
 	if (room) {
 		describe(of, room);
-		tell(of, room, tcp);
+		tell(of, room, tcp, fin);
 		room->failed = !of->established;
 		closed.ringbuf_submit(room, BPF_RB_NO_WAKEUP);
 	} else {
-		describe(of, &event);
-		tell(of, &event, tcp);
-		event.failed = !of->established;
-		sum_up(&event);
+		sum_up(of, tcp, fin);
 	}
-	connections.delete(&key);
+	free_place(place);
+}
+
+static __always_inline void established(void *sk, u64 key, int old)
+{
+	struct connection *of = find(key);
+
+	if (of) {
+		read_ends(sk, of);
+		of->established = 1;
+	} else if (old == TCP_SYN_RECV) {
+		opened(sk, key, 0, false);
+	}
 }
 
 /* tracepoint inet_sock_set_state(sk, old, new) */
@@ -176,42 +201,18 @@ int on_state(u64 *context)
 {
 	void *sk = (void *)context[0];
 	int old = context[1], new = context[2];
-	u64 key = context[0];
-	struct connection *of;
+	u64 key;
 
-	if (AT(u16, sk, FIELD_PROTOCOL) != IPPROTO_TCP)
+	if (!(STATES_THAT_MATTER >> new & 1) || AT(u16, sk, FIELD_PROTOCOL) != IPPROTO_TCP)
 		return 0;
-	count(COUNT_STATES);
-	if (new == TCP_SYN_SENT) {
-		opened(sk, key, true);
-	} else if (new == TCP_ESTABLISHED) {
-		of = connections.lookup(&key);
-		if (of) {
-			read_ends(sk, of);
-			of->established = 1;
-		} else if (old == TCP_SYN_RECV) {
-			opened(sk, key, false);
-		}
-	} else if (new == TCP_CLOSE && old != TCP_LISTEN) {
-		finished(sk, key);
-	} else if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK) {
-		of = connections.lookup(&key);
-		if (of)
-			of->has_fin = 1;
-		/* Only close() and shutdown() lead here: whoever accepted and never read. */
-		if (of && !of->pid && of->origin == ORIGIN_SYN)
-			read_process(&of->pid, &of->process_start_ns, &of->cgroup);
-	}
-	return 0;
-}
-
-/* tracepoint tcp_rcv_space_adjust(sk): a process reads; the first that does is taken for the one that accepted */
-int on_read(u64 *context)
-{
-	u64 key = context[0];
-	struct connection *of = connections.lookup(&key);
-
-	if (of && !of->pid && of->origin == ORIGIN_SYN)
-		read_process(&of->pid, &of->process_start_ns, &of->cgroup);
+	key = as_number(sk);
+	if (new == TCP_SYN_SENT)
+		opened(sk, key, find(key), true);
+	else if (new == TCP_ESTABLISHED)
+		established(sk, key, old);
+	else if (new == TCP_CLOSE && old != TCP_LISTEN)
+		finished(sk, key, has_fin(old));
+	else if (new == TCP_FIN_WAIT1 || new == TCP_LAST_ACK)
+		name(key); /* only close() and shutdown() lead here: whoever accepted and never read */
 	return 0;
 }

@@ -6,12 +6,6 @@
  * State: `connections`, `listeners`.
  */
 
-/* Whether the local end has closed its direction, so that a FIN is the last that it has to send. */
-static __always_inline bool has_fin(u8 state)
-{
-	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK;
-}
-
 /* A connection that was open before it was watched: only what comes from now on counts. */
 static __always_inline void found(void *sk, u64 key, void *tcp, u8 state)
 {
@@ -26,13 +20,11 @@ static __always_inline void found(void *sk, u64 key, void *tcp, u8 state)
 	listener.port = new.local_port;
 	new.role = listeners.lookup(&listener) ? ROLE_SERVER : ROLE_CLIENT;
 	new.origin = ORIGIN_PORT;
-	new.has_fin = has_fin(state);
-	new.told_out = bytes_sent(&new, tcp);
+	new.told_out = bytes_sent(&new, tcp, has_fin(state));
 	new.told_in = bytes_received(tcp);
 	new.told_retransmits = AT(u32, tcp, FIELD_RETRANSMITS);
 	count(COUNT_FOUND);
-	if (connections.insert(&key, &new))
-		count(COUNT_LOST_CONNECTIONS);
+	keep(key, &new);
 }
 
 /* Not TIME_WAIT and requests, which are no full sockets, nor what is not connected yet or not any more. */
@@ -68,7 +60,7 @@ int on_socket(u64 *context)
 	void *meta = (void *)context[0], *sk_common = (void *)context[1], *seq, *tcp;
 	struct connection *of;
 	struct flow_event event = {};
-	u64 key = context[1];
+	u64 key;
 	u8 state;
 
 	if (!sk_common)
@@ -84,7 +76,8 @@ int on_socket(u64 *context)
 		tell_listener(seq, tcp);
 		return 0;
 	}
-	of = connections.lookup(&key);
+	key = as_number(sk_common);
+	of = find(key);
 	if (!of) {
 		found(tcp, key, tcp, state);
 		return 0;
@@ -92,8 +85,9 @@ int on_socket(u64 *context)
 	if (!of->established)
 		return 0;
 	describe(of, &event);
-	tell(of, &event, tcp);
+	tell(of, &event, tcp, has_fin(state));
 	event.alive = 1;
+	note_unnamed(of, tcp);
 	if (!of->pid && !of->inode)
 		event.inode = of->inode = inode_of(tcp);
 	if (event.connections || event.bytes_out || event.bytes_in || event.retransmits)

@@ -62,7 +62,7 @@ class FlowAgent:
             pairs=config.max_pairs,
             datagrams=config.max_pairs,
         )
-        self._program = FlowProgram(self.limits, own_pid=os.getpid(), cgroup=_packets() if config.datagrams else None)
+        self._program = FlowProgram(self.limits, own_pid=os.getpid(), cgroup=_cgroup(), datagrams=config.datagrams)
         ours = Ours(os.getpid(), lambda: self._sender.sent.ours)
         host = settings.host or socket.gethostname()
         processes = Processes(Naming(config.rules))
@@ -108,12 +108,12 @@ class FlowAgent:
         )
 
 
-def _packets() -> Path | None:
-    """The cgroup whose packets are seen; None, with a warning, where UDP can't be."""
+def _cgroup() -> Path | None:
+    """The cgroup of all sockets; None, with a warning, where its hooks can't be had."""
     root = cgroup_root()
     if root is None:
-        logger.warning("cgroup2 is not mounted: UDP is not seen")
+        logger.warning("cgroup2 is not mounted: UDP is not seen, and every read of a connection is watched")
     elif "CAP_NET_ADMIN" in missing_capabilities():
-        logger.warning("CAP_NET_ADMIN is missing: UDP is not seen")
+        logger.warning("CAP_NET_ADMIN is missing: UDP is not seen, and every read of a connection is watched")
         root = None
     return root

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from chronotope.bpf.namespaces import in_namespace
 from chronotope.bpf.program import FlowProgram, Limits
 from chronotope.bpf.records import CLIENT, PORT, SERVER, SYN
+from chronotope.bpf.requirements import cgroup_root
 from chronotope.ingest.agent.recording import address_text
 from tests.bpf.network import CLIENT4, CLIENT6, SERVER4, SERVER6, Serving, read_all
 from tests.bpf.seeing import NOTHING, Seeing, Totals, settle
@@ -270,17 +274,63 @@ def test_listeners_are_told_with_what_they_serve(program, network):
     assert found == {7421: ("::", True), 7422: (SERVER4, False)}
 
 
-def test_full_tables_are_counted_not_hidden(network):
-    program = FlowProgram(Limits(connections=64, detailed=16, pairs=64, datagrams=64))
-    try:
-        seeing = Seeing(program, network)
-        listener = network.listen(SERVER4, PORT_NUMBER)
-        clients = [network.connect(SERVER4, PORT_NUMBER) for _ in range(100)]
-        seeing.read()
-        assert program.counters()["lost_connections"] >= 100 * 2 - 64
-        assert np.sum(seeing.flows["connections"]) <= 64
-        for client in clients:
-            client.close()
-        listener.close()
-    finally:
-        program.close()
+@pytest.fixture(scope="module")
+def small(_kernel):
+    made = FlowProgram(
+        Limits(connections=64, detailed=16, pairs=64, datagrams=64), cgroup=cgroup_root(), datagrams=False
+    )
+    yield made
+    made.close()
+
+
+def test_full_tables_are_counted_not_hidden(small, network):
+    limit = small.limits.places
+    seeing = Seeing(small, network)
+    listener = network.listen(SERVER4, PORT_NUMBER)
+    clients = [network.connect(SERVER4, PORT_NUMBER) for _ in range(100)]
+    seeing.read()
+    assert small.counters()["lost_connections"] >= 100 * 2 - limit
+    assert np.sum(seeing.flows["connections"]) <= limit
+    for client in clients:
+        client.close()
+    listener.close()
+
+
+def accept_nobody(listener):
+    """Accept as a server does that gives no room for an address."""
+    descriptor = ctypes.CDLL(None).accept4(listener.fileno(), None, None, socket.SOCK_CLOEXEC)
+    return socket.socket(fileno=descriptor)
+
+
+def test_a_server_that_asks_for_no_address_is_named_by_its_reads(small, network):
+    """Reads are watched once some server needs it: the first interval knows its socket only."""
+    seeing, told = Seeing(small, network), []
+    with (
+        network.listen(SERVER4, PORT_NUMBER) as listener,
+        network.connect(SERVER4, PORT_NUMBER) as client,
+        accept_nobody(listener) as server,
+    ):
+        for _ in range(3):
+            client.sendall(b"x" * 10)
+            server.recv(10, socket.MSG_WAITALL)
+            new = seeing.read()
+            told.append(new[new["role"] == SERVER])
+    assert [len(flows) for flows in told] == [1, 1, 1]
+    assert told[0]["pid"] == os.getpid() or told[0]["inode"] > 0
+    assert told[2]["pid"] == os.getpid()
+
+
+def test_a_connection_that_was_handed_over_is_its_new_owners(program, network):
+    """As a super-server does: the one that accepted starts another program, which asks who called."""
+    seeing = Seeing(program, network)
+    asks = "import socket, sys, os; socket.socket(fileno=int(sys.argv[1])).getpeername(); print(os.getpid())"
+    with network.listen(SERVER4, PORT_NUMBER) as listener, network.connect(SERVER4, PORT_NUMBER) as client:
+        server, _ = listener.accept()
+        with server:
+            command = [sys.executable, "-S", "-c", asks, str(server.fileno())]
+            said = subprocess.run(command, pass_fds=[server.fileno()], check=True, capture_output=True, text=True)
+            client.sendall(b"x")
+            server.recv(1)
+            new = seeing.read()
+    assert {int(flow["pid"]) for flow in new if flow["role"] == SERVER} == {int(said.stdout)}
+    assert {int(flow["pid"]) for flow in new if flow["role"] == CLIENT} == {os.getpid()}
