@@ -23,6 +23,7 @@ from chronotope.server.events.event import RULE_VIOLATION, Event, edge_of, event
 from chronotope.server.events.table import write_events
 from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.catalog import read_catalog
+from chronotope.server.rules.disputes import Disputes
 from chronotope.server.rules.evaluating import Found, evaluate
 from chronotope.server.rules.firing import State, transitions
 from chronotope.server.rules.sums import SharedSums
@@ -51,6 +52,9 @@ class RuleMetrics:
         self.failures = Counter(
             "chronotope_rule_evaluation_failures", "Evaluations that failed.", ["rule"], registry=registry
         )
+        self.disputed = Gauge(
+            "chronotope_rules_disputed", "Rules that another server of this store judges otherwise.", registry=registry
+        )
         self.seconds = Histogram(
             "chronotope_rules_duration_seconds", "Time that all rules of a bucket took.", registry=registry
         )
@@ -69,6 +73,8 @@ class RulesDriver:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _told: bool = False
+    _disputes: Disputes = field(default_factory=Disputes)
+    _disputed: set[str] = field(default_factory=set)
 
     def start(self) -> None:
         """Begin with the next bucket."""
@@ -110,6 +116,7 @@ class RulesDriver:
         began = time.perf_counter()
         standing = read_alerts(self.store, at_ms - self.remember_s * 1000)
         found = self._evaluate(at_ms)
+        self._dispute(standing, found, at_ms)
         changed = list(_changes(standing, self.rules, found, at_ms))
         if changed:
             write_alerts(self.store, changed)
@@ -123,6 +130,18 @@ class RulesDriver:
         self.metrics.seconds.observe(time.perf_counter() - began)
         for listener in self.listeners:
             listener(now, bool(changed))
+
+    def _dispute(self, standing: Sequence[Standing], found: Mapping[str, Found], at_ms: int) -> None:
+        """Say it when another server undoes what this one writes: its rules are not the same."""
+        disputed = self._disputes.see(standing, {rule.name for rule in self.rules}, found, at_ms)
+        for name in sorted(disputed - self._disputed):
+            logger.warning(
+                "rules: another server of this store judges %s otherwise, so its alerts come and go; "
+                "give all servers of a store the same rules",
+                name,
+            )
+        self._disputed = disputed
+        self.metrics.disputed.set(len(disputed))
 
     def _evaluate(self, at_ms: int) -> dict[str, Found]:
         found: dict[str, Found] = {}

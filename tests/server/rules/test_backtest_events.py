@@ -38,10 +38,9 @@ def test_events_that_nobody_has_looked_for_are_found_and_wrong_ones_left_out() -
         with Store.open("chdb://memory") as store:
             life_of_an_edge(store)
             edge = edge_of("front", "a", "")
-            wrong = Event(
-                id=event_id(VANISHED, edge.id, T0 * 1000), type=VANISHED, time_ms=T0 * 1000, evident_ms=(T0 + 60) * 1000,
-                detected_ms=NOW_MS, edge=edge, layers=("trace",),
-            )  # fmt: skip
+            times = {"time_ms": T0 * 1000, "evident_ms": (T0 + 60) * 1000, "detected_ms": NOW_MS}
+            name = event_id(VANISHED, edge.id, T0 * 1000)
+            wrong = Event(id=name, type=VANISHED, edge=edge, layers=("trace",), **times)
             write_events(store, [wrong])
             if found:
                 find_events(store, EventsSection(), lambda: NOW_MS)

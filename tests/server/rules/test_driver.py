@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -86,6 +87,43 @@ def test_the_alerts_of_a_rule_that_is_gone_end(store: Store) -> None:
         driver(store)[0].tick((T0 + at) * 1000)
     driver(store, "  - {name: other, when: {new: true}}")[0].tick((T0 + 40) * 1000)
     assert standing(store) == [(10, 30, 40)]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        FORBIDDEN.replace("source_namespace: dev", "source_namespace: nobody"),
+        FORBIDDEN.replace("dev to prod", "another"),
+        FORBIDDEN.replace("forbidden: true", "calls_per_second: {above: 2}"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_servers_with_other_rules_say_so(store: Store, others: str, first: bool, caplog: Any) -> None:
+    """Each undoes what the other writes, whoever comes first: one of them at least sees it, and says it once."""
+    calls = [T0 + at for at in range(100, 200, 10)]
+    columns = {"time": calls, "layer": "trace", "source": "dev/a", "target": "prod/b", "calls": 1}
+    store.insert("observations", observation_table(columns))
+    pair = [driver(store), driver(store, others)]
+    for at in range(110, 200, 10):
+        for own, _ in pair if first else pair[::-1]:
+            own.tick((T0 + at) * 1000)
+    assert max(registry.get_sample_value("chronotope_rules_disputed") or 0 for _, registry in pair) >= 1
+    said = [record.getMessage() for record in caplog.records if "the same rules" in record.getMessage()]
+    assert 1 <= len(said) <= 2, "each once"
+
+
+def test_servers_with_the_same_rules_do_not_dispute(store: Store, caplog: Any) -> None:
+    """Not even when evidence comes between the two once, or one of them has started late."""
+    pair = [driver(store), driver(store)]
+    for at in range(10, 120, 10):
+        pair[0][0].tick((T0 + at) * 1000)
+        if at == 40:
+            columns = {"time": [T0 + 35], "layer": "trace", "source": "dev/c", "target": "prod/b", "calls": 1}
+            store.insert("observations", observation_table(columns))
+        if at > 20:
+            pair[1][0].tick((T0 + at) * 1000)
+    assert [registry.get_sample_value("chronotope_rules_disputed") for _, registry in pair] == [0, 0]
+    assert caplog.records == []
 
 
 def test_a_rule_that_cannot_be_judged_leaves_its_alerts_and_the_others(store: Store) -> None:
