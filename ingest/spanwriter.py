@@ -17,9 +17,10 @@ from chronotope.ingest.identity import Ownership
 from chronotope.ingest.intermediaries.declared import intermediary_claims
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.patientinsert import PatientInsert
 from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
-from chronotope.ingest.spans.intake import Intake, PatientInsert
+from chronotope.ingest.spans.intake import Intake
 from chronotope.ingest.spans.observe import observations_of
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.spans.pairing import Rules, calls_of

@@ -18,7 +18,7 @@ from chronotope.ingest.flows.services import PortProtocols
 from chronotope.ingest.flows.telemetry import Telemetry
 from chronotope.ingest.flows.writer import FlowWriter, Outcome
 from chronotope.ingest.known_identities import KnownIdentities
-from chronotope.ingest.spans.intake import PatientInsert
+from chronotope.ingest.patientinsert import PatientInsert
 from chronotope.ingest.spanwriter import configured_owners
 from chronotope.schema.config import Config
 from chronotope.schema.store import Store

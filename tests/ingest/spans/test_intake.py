@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
+from chronotope.ingest.patientinsert import PatientInsert
 from chronotope.ingest.spans.columns import SpanBatch
-from chronotope.ingest.spans.intake import Intake, PatientInsert
+from chronotope.ingest.spans.intake import Intake
 from chronotope.ingest.spans.pairer import Pairer
 from chronotope.schema.errors import Busy, StoreError
 from tests.ingest.spans.building import Scene, client
