@@ -5,7 +5,7 @@ Invariant: `rows_of(table)` gives what `landed` made, attribution aside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,18 +58,31 @@ def landed(seen: Seen, alive: np.ndarray, vocabulary: FlowVocabulary) -> Landed:
     full = over.first | (active > 0) | np.any([column != 0 for column in measures.values()], axis=0)
     places = np.flatnonzero(full)
     record = kept[over.record[places]]
-    rows = np.zeros(len(places), FLOW)
-    rows["bucket"], rows["start"] = over.bucket[places], seen.start_ms[record]
-    rows["first"], rows["last"] = over.first_at[places], over.last_at[places]
-    rows["client"] = _codes(seen.client, vocabulary.addresses)[record]
-    rows["server"] = _codes(seen.server, vocabulary.addresses)[record]
-    rows["own"] = _codes(seen.own, vocabulary.names)[record]
-    rows["client_port"], rows["server_port"] = seen.ports["client"][record], seen.ports["server"][record]
-    for name in ("transport", "observer", "direction"):
-        rows[name] = getattr(seen, name)[record]
-    for name, column in measures.items():
-        rows[name] = column[places]
-    return Landed(rows, seen.instance.arrow(record), seen.host.arrow(record), active[places].astype(np.uint32))
+    columns = {
+        "bucket": over.bucket[places],
+        "start": seen.start_ms[record],
+        "first": over.first_at[places],
+        "last": over.last_at[places],
+        "client": _codes(seen.client, vocabulary.addresses)[record],
+        "server": _codes(seen.server, vocabulary.addresses)[record],
+        "own": _codes(seen.own, vocabulary.names)[record],
+        "client_port": seen.ports["client"][record],
+        "server_port": seen.ports["server"][record],
+        **{name: getattr(seen, name)[record] for name in ("transport", "observer", "direction")},
+        **{name: column[places] for name, column in measures.items()},
+    }
+    active_there = active[places].astype(np.uint32)
+    return Landed(_rows(columns), seen.instance.arrow(record), seen.host.arrow(record), active_there)
+
+
+def _rows(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the rows FLOW[M] of which these are the fields, block by block, see `_columns`."""
+    rows = np.zeros(len(columns["bucket"]), FLOW)
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
+        for name, column in columns.items():
+            some[name] = column[start : start + _BLOCK]
+    return rows
 
 
 def _share(over: Spread, name: str, totals: np.ndarray) -> np.ndarray:

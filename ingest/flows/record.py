@@ -17,24 +17,24 @@ import pyarrow as pa
 
 from chronotope.ingest.flows.rows import DIRECTIONS, MEASURES, OBSERVERS, TRANSPORTS
 from chronotope.ingest.records import columns
-from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, Text
+from chronotope.ingest.records.columns import NO_TIME, Text
 from chronotope.ingest.records.intake import Records
+from chronotope.ingest.records.lines import TIME, Count, Traffic, line_schema
 from chronotope.ingest.records.ndjson import ParseTime
 from chronotope.ingest.records.spreading import LONGEST_MS
 from chronotope.schema.addresses import is_ipv4, parse_ip
-from chronotope.schema.names import service_id
+from chronotope.schema.names import MAX_NAME, service_id
 from chronotope.schema.times import shortened
 
 MAX_PORT = 65535
 
 _Port = Annotated[int, msgspec.Meta(ge=0, le=MAX_PORT)] | None
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | float | None
 
 
-class FlowLine(msgspec.Struct):
-    """The fields of an NDJSON line and their types; what a value means is checked by columns."""
+class FlowLine(Traffic, kw_only=True):
+    """The fields of an NDJSON line and their types."""
 
-    start: int  # text and numbers have become milliseconds before
+    start: int
     client_address: str
     server_address: str
     observer: str
@@ -43,14 +43,9 @@ class FlowLine(msgspec.Struct):
     server_port: _Port = None
     transport: str | None = None
     direction: str | None = None
-    connections: _Count = None
-    failed_connections: _Count = None
-    active: _Count = None
-    bytes_sent: _Count = None
-    bytes_received: _Count = None
-    retransmits: _Count = None
-    rtt_us_sum: _Count = None
-    rtt_count: _Count = None
+    active: Count = None
+    rtt_us_sum: Count = None
+    rtt_count: Count = None
     translated_server_address: str | None = None
     translated_server_port: _Port = None
     service: str | None = None
@@ -60,11 +55,7 @@ class FlowLine(msgspec.Struct):
 
 
 _NUMBERS = (*MEASURES, "active", "client_port", "server_port", "translated_server_port")
-_TYPES = {
-    **dict.fromkeys(("start", "end"), pa.timestamp("ms", tz="UTC")),
-    **dict.fromkeys(_NUMBERS, pa.float64()),
-}
-LINE_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in FlowLine.__struct_fields__])
+LINE_SCHEMA = line_schema(FlowLine, dict.fromkeys(_NUMBERS, pa.float64()) | {"start": TIME, "end": TIME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +112,26 @@ def _interval(records: Records, parse_time: ParseTime) -> tuple[np.ndarray, np.n
 
 
 def _address(records: Records, name: str, *, required: bool) -> Text:
-    said = columns.text(records, name)
+    said = columns.said(records, name)
+    addresses = list(map(address_text, said.values))
     if required:
         records.refuse(said.is_in([""]), lambda _: f"{name} is missing; use an IP address")
-    known = {value: address_text(value) for value in said.values if value}
-    wrong = [value for value, address in known.items() if not address]
-    records.refuse(
-        said.is_in(wrong) if wrong else np.zeros(len(said.codes), np.bool_),
-        lambda row: f"{name} {shortened(said[row])} is not accepted; use the IP address of a host",
-    )
-    return said.mapped(lambda value: known.get(value, ""))
+    wrong = {value for value, address in zip(said.values, addresses, strict=True) if value and not address}
+    if wrong:
+        records.refuse(
+            said.is_in(wrong),
+            lambda row: f"{name} {shortened(said[row])} is not accepted; use the IP address of a host",
+        )
+    return said.renamed(addresses)
+
+
+def address_text(said: str) -> str:
+    """Return an IP address in its one spelling; empty for anything else and for the unspecified address."""
+    return _address_text(said) if len(said) <= MAX_NAME else ""  # no long text is kept in memory
 
 
 @lru_cache(maxsize=262_144)  # the same addresses come again with each request
-def address_text(said: str) -> str:
-    """Return an IP address in its one spelling; empty for anything else and for the unspecified address."""
+def _address_text(said: str) -> str:
     number = parse_ip(said.strip())
     if number is None:
         return ""
@@ -194,12 +190,5 @@ def _port(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _choice(records: Records, name: str, accepted: Sequence[str], default: str) -> np.ndarray:
     """Return the index of each record's value among those accepted; an empty text is not one that may be said."""
     said = columns.text(records, name).or_else(default).mapped(str.lower)
-    shown = ", ".join(filter(None, accepted))
-    records.refuse(
-        ~said.is_in([value for value in accepted if value]),
-        lambda row: f"{name} {shortened(said[row])} is not known; accepted: {shown}" if said[row]
-        else f"{name} is missing; accepted: {shown}",
-    )  # fmt: skip
-    places = np.array([accepted.index(value) if value in accepted else 0 for value in said.values] or [0], np.uint8)
-    found: np.ndarray = places[said.codes]
-    return found
+    columns.accept(records, name, said, [value for value in accepted if value])
+    return said.places(accepted)

@@ -6,7 +6,7 @@ stream by name, a value that can't refuses its record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,16 +40,27 @@ class Text:
 
     def mapped(self, change: Callable[[str], str]) -> Text:
         """Return the field with each distinct value changed; absent stays absent."""
-        changed = [change(value) for value in self.values]
-        codes: dict[str, int] = {}
-        new = np.array([codes.setdefault(value, len(codes)) for value in changed] or [0], np.int64)
-        return Text(np.where(self.codes >= 0, new[self.codes], -1), list(codes))
+        return self.renamed(list(map(change, self.values)))
+
+    def renamed(self, values: list[str]) -> Text:
+        """Return the field with other distinct values, as many as before, of which some may now be the same."""
+        codes = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        if len(codes) == len(values):
+            return Text(self.codes, values)
+        new = np.array([*map(codes.__getitem__, values), -1], np.int64)  # the last is for what is absent
+        return Text(new[self.codes], list(codes))
 
     def or_else(self, default: str) -> Text:
         """Return the field with a default where it is absent or empty."""
         values = [*(value or default for value in self.values), default]
         codes = np.where(self.codes >= 0, self.codes, len(values) - 1)
         return Text(codes, values).mapped(str)
+
+    def places(self, accepted: Sequence[str]) -> np.ndarray:
+        """Return uint8[N]: the place of each value among some, 0 for any other."""
+        known = np.array([*(accepted.index(value) if value in accepted else 0 for value in self.values), 0], np.uint8)
+        found: np.ndarray = known[self.codes]
+        return found
 
     def is_in(self, accepted: Collection[str]) -> np.ndarray:
         """Return bool[N]: whether the value is one of these; absent counts as the empty text."""
@@ -66,10 +77,28 @@ class Text:
 
 def text(records: Records, name: str) -> Text:
     """Return a text field, cleaned as names are."""
+    return said(records, name).mapped(clean_name)
+
+
+def said(records: Records, name: str) -> Text:
+    """Return a text field as it is."""
     column = column_of(records, name)
     if column is None:
         return Text(np.full(len(records.lines), -1, np.int64), [])
-    return encoded(name, column).mapped(clean_name)
+    return encoded(name, column)
+
+
+def accept(records: Records, name: str, given: Text, accepted: Collection[str]) -> None:
+    """Refuse the records whose text is none of some; absent counts as the empty text."""
+    shown = ", ".join(filter(None, accepted))
+    records.refuse(
+        ~given.is_in(accepted),
+        lambda row: (
+            f"{name} {shortened(given[row])} is not known; accepted: {shown}"
+            if given[row]
+            else f"{name} is missing; accepted: {shown}"
+        ),
+    )
 
 
 def encoded(name: str, column: pa.Array) -> Text:
@@ -103,11 +132,21 @@ def count(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
     column = column_of(records, name)
     if column is None:
         return np.zeros(len(records.lines), np.int64), np.zeros(len(records.lines), np.bool_)
+    if _all_counts(column):
+        return column.cast(pa.int64()).to_numpy(), np.ones(len(column), np.bool_)
     values = floats(name, column)
     given = column.is_valid().to_numpy(zero_copy_only=False)
     bad = given & ~((values >= 0) & (values < MAX_COUNT) & (values == np.floor(values)))
     records.refuse(bad, lambda row: f"{name} {values[row]:.15g} is not a count; use a whole number from 0 to 2^53")
     return np.where(given & ~bad, np.nan_to_num(values), 0).astype(np.int64), given & ~bad
+
+
+def _all_counts(column: pa.Array) -> bool:
+    """Whether a column is whole numbers, all of them given and fit to be counts."""
+    if column.null_count or not len(column) or not pa.types.is_integer(column.type):
+        return False
+    ends = pc.min_max(column)
+    return bool(ends["min"].as_py() >= 0 and ends["max"].as_py() < MAX_COUNT)
 
 
 def floats(name: str, column: pa.Array) -> np.ndarray:

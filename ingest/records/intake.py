@@ -51,6 +51,8 @@ class Records:
 
     def refuse(self, bad: np.ndarray, detail: Callable[[int], str]) -> None:
         """Refuse rows, bool[N], that aren't yet; a row's detail is only made when it will be shown."""
+        if not bad.any():
+            return
         rows = np.flatnonzero(bad & self.alive)
         self.alive &= ~bad
         self.refused += len(rows)

@@ -5,7 +5,7 @@ Invariant: what is in an `Observed` can be stored as it is; whatever cannot was 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,24 +18,23 @@ from chronotope.ingest.records.codes import Codes, codes
 from chronotope.ingest.records.columns import MAX_COUNT, NO_TIME, STRINGS, Text
 from chronotope.ingest.records.intake import Records
 from chronotope.ingest.records.latencies import Histograms, histograms
+from chronotope.ingest.records.lines import TIME, Count, Traffic, line_schema
 from chronotope.ingest.records.ndjson import ParseTime
 from chronotope.ingest.records.spreading import LONGEST_MS
 from chronotope.ingest.records.vias import via_ids
 from chronotope.schema.observations import KINDS, LAYERS, MEASURES
-from chronotope.schema.times import shortened
 
 # Those of the table's measures that a record names as they are.
 COUNTS = tuple(name for name in MEASURES if not name.startswith(("latency", "rtt")))
 REPORTERS = ("", "source", "target")  # in the order of their codes
 
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | float | None
 _Attributes = dict[str, str | int | float | bool | None] | None
 
 
-class ObservationLine(msgspec.Struct):
-    """The fields of an NDJSON line and their types; what a value means is checked by columns."""
+class ObservationLine(Traffic, kw_only=True):
+    """The fields of an NDJSON line and their types."""
 
-    time: int  # text and numbers have become milliseconds before
+    time: int
     layer: str
     source: str
     target: str
@@ -45,22 +44,17 @@ class ObservationLine(msgspec.Struct):
     protocol: str | None = None
     reporter: str | None = None
     via: list[str] | None = None
-    calls: _Count = None
-    errors: _Count = None
-    connections: _Count = None
-    failed_connections: _Count = None
-    bytes_sent: _Count = None
-    bytes_received: _Count = None
-    retransmits: _Count = None
+    calls: Count = None
+    errors: Count = None
     latency_ms_sum: float | None = None
     latency_ms_buckets: list[tuple[float | None, Annotated[float, msgspec.Meta(ge=0)]]] | None = None
-    codes: dict[str, _Count] | None = None
+    codes: dict[str, Count] | None = None
     source_attributes: _Attributes = None
     target_attributes: _Attributes = None
 
 
 _TYPES = {
-    "time": pa.timestamp("ms", tz="UTC"),
+    "time": TIME,
     "via": pa.list_(pa.string()),
     "latency_ms_buckets": pa.list_(pa.list_(pa.float64())),
     "codes": pa.map_(pa.string(), pa.float64()),
@@ -68,7 +62,7 @@ _TYPES = {
     "target_attributes": STRINGS,
     **dict.fromkeys((*COUNTS, "interval_s", "latency_ms_sum"), pa.float64()),
 }
-LINE_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in ObservationLine.__struct_fields__])
+LINE_SCHEMA = line_schema(ObservationLine, _TYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +100,12 @@ def observed(records: Records, parse_time: ParseTime, aliases: Mapping[str, str]
     counts["latency_us_sum"] = np.rint(np.nan_to_num(np.clip(latency_ms, 0, 1e12)) * 1000).astype(np.int64)
     by_code = _codes(records, counts)
     reporter = columns.text(records, "reporter")
-    _accept(records, "reporter", reporter, REPORTERS)
+    columns.accept(records, "reporter", reporter, REPORTERS)
     return Observed(
         start_ms=start_ms,
         length_ms=np.nan_to_num(np.where(too_long, 0, seconds) * 1000).round().astype(np.int64),
         texts=_texts(records, aliases),
-        reporter=np.array([*map(_reporter_code, reporter.values), 0], np.uint8)[reporter.codes],
+        reporter=reporter.places(REPORTERS),
         counts=counts,
         timed=~np.isnan(latency_ms),
         latency=histograms(records, "latency_ms_buckets"),
@@ -144,29 +138,13 @@ def _codes(records: Records, counts: Mapping[str, np.ndarray]) -> Codes:
 
 def _texts(records: Records, aliases: Mapping[str, str]) -> dict[str, Text]:
     texts = {name: columns.text(records, name) for name in ("layer", "source", "target", "protocol")}
-    _accept(records, "layer", texts["layer"], LAYERS)
+    columns.accept(records, "layer", texts["layer"], LAYERS)
     for end in ("source", "target"):
         records.refuse(texts[end].is_in([""]), lambda _, end=end: f"{end} is missing; use a service id")  # type: ignore[misc]
         texts[end] = columns.names(texts[end], aliases)
         kind = columns.text(records, f"{end}_kind").or_else("service")
-        _accept(records, f"{end}_kind", kind, KINDS)
+        columns.accept(records, f"{end}_kind", kind, KINDS)
         texts[f"{end}_kind"] = kind
     texts["protocol"] = texts["protocol"].or_else("unknown").mapped(str.lower)
     texts["via"] = via_ids(records, aliases)
     return texts
-
-
-def _accept(records: Records, name: str, said: Text, accepted: Collection[str]) -> None:
-    shown = ", ".join(value for value in accepted if value)
-    records.refuse(
-        ~said.is_in(accepted),
-        lambda row: (
-            f"{name} {shortened(said[row])} is not known; accepted: {shown}"
-            if said[row]
-            else f"{name} is missing; accepted: {shown}"
-        ),
-    )
-
-
-def _reporter_code(said: str) -> int:
-    return REPORTERS.index(said) if said in REPORTERS else 0

@@ -26,6 +26,7 @@ class Spread:
     end: np.ndarray
     start_ms: np.ndarray  # int64[N]
     length_ms: np.ndarray  # int64[N]
+    cut: np.ndarray  # int64[P]: those of the M whose record is in more than one bucket
 
     @property
     def first(self) -> np.ndarray:
@@ -47,7 +48,9 @@ class Spread:
 
     def share(self, totals: np.ndarray) -> np.ndarray:
         """Return what falls to each bucket of totals int64[N]."""
-        return self.share_of(totals[self.record], np.arange(len(self.record)))
+        shares: np.ndarray = totals[self.record]
+        shares[self.cut] = self.share_of(shares[self.cut], self.cut)
+        return shares
 
     def share_of(self, totals: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Return the share of `totals[k]` that falls to bucket `places[k]`; the total is that of its record."""
@@ -68,7 +71,8 @@ def spread(start_ms: np.ndarray, length_ms: np.ndarray) -> Spread:
     bucket = first[record] + nth
     begin = np.maximum(bucket * BUCKET_MS - start_ms[record], 0)
     end = np.minimum((bucket + 1) * BUCKET_MS - start_ms[record], length_ms[record])
-    return Spread(record, bucket * BUCKET_S, begin, end, start_ms, length_ms)
+    cut = np.flatnonzero((buckets > 1)[record])
+    return Spread(record, bucket * BUCKET_S, begin, end, start_ms, length_ms, cut)
 
 
 @dataclass(frozen=True, slots=True)
