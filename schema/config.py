@@ -124,13 +124,17 @@ class RetentionSection(Section):
 
     ten_seconds: Kept = Field(default=7 * DAY_S, alias="10s", description="ten-second evidence")
     minute: Kept = Field(default=30 * DAY_S, alias="1m", description="evidence by the minute")
-    hour: Kept = Field(default=730 * DAY_S, alias="1h", description="evidence by the hour")
+    hour: Kept = Field(default=730 * DAY_S, alias="1h", description="evidence by the hour, and how sure edges are")
     day: Kept = Field(default=None, alias="1d", description="evidence by the day")
     spans: Kept = Field(
         default=None, description="spans, for pairing; at least `trace.pairing_lifetime`, which is the default"
     )
     flows: Kept = Field(
         default=DAY_S, description="flow records, also in an embedded store; owners learnt within it reach their edges"
+    )
+    alerts: Kept = Field(
+        default=365 * DAY_S,
+        description="resolved alerts, dropped by the month when a server starts, and what became of notices",
     )
 
     @model_validator(mode="after")
@@ -163,6 +167,10 @@ class RetentionSection(Section):
                 value = None if embedded or value is None or finer is None else max(value, finer)
             kept[level] = finer = value
         return kept
+
+    def alerts_kept_s(self, *, embedded: bool) -> int | None:
+        """Return seconds for what is over of alerts, None for ever."""
+        return None if embedded and "alerts" not in self.model_fields_set else self.alerts
 
 
 class LimitsSection(Section):

@@ -8,23 +8,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from chronotope.schema.migrate import statements
 from chronotope.schema.store import Store
 
-# The tables of each key of the configuration's `retention`, and the column their age counts from.
-TABLES: Mapping[str, tuple[str, ...]] = {
-    "10s": ("edges_10s", "latency_10s"),
-    "1m": ("edges_1m", "latency_1m"),
-    "1h": ("edges_1h", "latency_1h", "edge_hours"),
-    "1d": ("edges_1d", "latency_1d"),
-    "spans": ("spans",),
-    "flows": ("flows",),
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """A table, what its rows' age counts from, and which rows expire at all (empty: every one)."""
+
+    table: str
+    since: str = "time"
+    expires: str = ""
+
+
+# The tables of each key of the configuration's `retention`.
+# Ten minutes are resolved while their ten-second evidence is there; how sure that was is told as long as by the hour.
+# Since when a receiver is known never expires; alerts go by the month, see `_forget_alerts`.
+TABLES: Mapping[str, tuple[Aged, ...]] = {
+    "10s": (Aged("edges_10s"), Aged("latency_10s"), Aged("epoch_arrivals", "epoch"), Aged("resolved_epochs", "epoch")),
+    "1m": (Aged("edges_1m"), Aged("latency_1m")),
+    "1h": (Aged("edges_1h"), Aged("latency_1h"), Aged("edge_hours"), Aged("resolutions", "epoch")),
+    "1d": (Aged("edges_1d"), Aged("latency_1d")),
+    "spans": (Aged("spans", "received_at"),),
+    "flows": (Aged("flows", "received_at"),),
+    "alerts": (Aged("notifications", "toDateTime(at)", "id != ''"),),
 }
-_AGE = {"spans": "received_at", "flows": "received_at"}
-_TTL = re.compile(r" TTL \(?(\w+) \+ toInterval(Second|Day)\((\d+)\)\)?(?= SETTINGS|$)")
+_TTL = re.compile(
+    r" TTL \(?(?:\w+|toDateTime\(\w+\)) \+ toInterval(Second|Day)\((\d+)\)\)?(?: WHERE .*?)?(?= SETTINGS|$)"
+)
 _ANY_TTL = re.compile(r" TTL ")
 _SECONDS = {"Second": 1, "Day": 86_400}
+_SETTLED_MONTHS = """
+SELECT toYYYYMM(since) AS month FROM alerts FINAL GROUP BY month
+HAVING min(step) = 2 AND max(resolved_at) < now() - toIntervalSecond({kept:UInt32}) ORDER BY month
+"""
 
 
 def apply_retention(store: Store, kept_s: Mapping[str, int | None]) -> list[str]:
@@ -35,12 +54,14 @@ def apply_retention(store: Store, kept_s: Mapping[str, int | None]) -> list[str]
     """
     changed = []
     for key, wanted in kept_s.items():
-        for table in TABLES[key]:
-            present = _engine(store, table)
+        for aged in TABLES[key]:
+            present = _engine(store, aged.table)
             if _seconds(present) == wanted and (wanted is not None or not _ANY_TTL.search(present)):
                 continue
-            store.command(statements(_alter(key, table, wanted), store.location.cluster)[0])
-            changed.append(table)
+            store.command(statements(_alter(aged, wanted), store.location.cluster)[0])
+            changed.append(aged.table)
+    if kept_s.get("alerts") is not None and _forget_alerts(store, kept_s["alerts"]):
+        changed.append("alerts")
     return changed
 
 
@@ -48,16 +69,30 @@ def retention_of(store: Store) -> dict[str, int | None]:
     """Return the seconds for which each key of TABLES keeps its rows now, None for ever."""
     kept: dict[str, int | None] = {}
     for key, tables in TABLES.items():
-        known = [seconds for table in tables if (seconds := _seconds(_engine(store, table))) is not None]
+        known = [seconds for aged in tables if (seconds := _seconds(_engine(store, aged.table))) is not None]
         kept[key] = min(known, default=None)
     return kept
 
 
-def _alter(key: str, table: str, wanted: int | None) -> str:
+def _forget_alerts(store: Store, kept_s: int | None) -> bool:
+    """Drop the months whose alerts were all resolved that long ago; say whether there were some.
+
+    No TTL: it would take an alert's end before its beginning, which are two rows until they merge, and the alert would
+    fire again.
+    """
+    months = store.rows(_SETTLED_MONTHS, {"kept": kept_s})
+    for (month,) in months:
+        statement = f"ALTER TABLE alerts {{on_cluster}} DROP PARTITION {int(month)}"
+        store.command(statements(statement, store.location.cluster)[0])
+    return bool(months)
+
+
+def _alter(aged: Aged, wanted: int | None) -> str:
     """Return the statement. Names and the number come from this module and a checked configuration."""
     if wanted is None:
-        return f"ALTER TABLE {table} {{on_cluster}} REMOVE TTL"
-    return f"ALTER TABLE {table} {{on_cluster}} MODIFY TTL {_AGE.get(key, 'time')} + INTERVAL {int(wanted)} SECOND"
+        return f"ALTER TABLE {aged.table} {{on_cluster}} REMOVE TTL"
+    ttl = f"{aged.since} + INTERVAL {int(wanted)} SECOND{f' DELETE WHERE {aged.expires}' if aged.expires else ''}"
+    return f"ALTER TABLE {aged.table} {{on_cluster}} MODIFY TTL {ttl}"
 
 
 def _engine(store: Store, table: str) -> str:
@@ -70,4 +105,4 @@ def _engine(store: Store, table: str) -> str:
 
 def _seconds(engine: str) -> int | None:
     found = _TTL.search(engine)
-    return int(found[3]) * _SECONDS[found[2]] if found else None
+    return int(found[2]) * _SECONDS[found[1]] if found else None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chronotope.schema.config import Config
@@ -12,13 +14,14 @@ DAY = 86400
 
 
 def test_retention_is_set_changed_and_removed_and_each_only_when_it_differs(store: Store) -> None:
-    kept = {**Config().retention.kept_s(embedded=False), "spans": 3600, "flows": 3600}
+    kept = {**Config().retention.kept_s(embedded=False), "spans": 3600, "flows": 3600, "alerts": 30 * DAY}
     assert set(retention_of(store).values()) == {None}
-    expected = {table for key, tables in TABLES.items() for table in tables if kept[key] is not None}
+    expected = {aged.table for key, tables in TABLES.items() for aged in tables if kept[key] is not None}
     assert set(apply_retention(store, kept)) == expected
     assert retention_of(store) == kept
     assert apply_retention(store, kept) == []
-    assert apply_retention(store, {**kept, "10s": 3 * DAY}) == ["edges_10s", "latency_10s"]
+    tens = [aged.table for aged in TABLES["10s"]]
+    assert apply_retention(store, {**kept, "10s": 3 * DAY}) == tens
     assert set(apply_retention(store, dict.fromkeys(TABLES))) == expected
     assert retention_of(store) == dict.fromkeys(TABLES)
 
@@ -39,6 +42,42 @@ def test_retention_set_by_hand_in_another_form_is_replaced(store: Store, ttl: st
     store.command(f"ALTER TABLE edges_1d MODIFY TTL {ttl}")
     assert apply_retention(store, {"1d": None}) == ["edges_1d"]
     assert apply_retention(store, {"1d": None}) == []
+
+
+def test_months_of_resolved_alerts_are_dropped_and_those_with_one_that_holds_stay(store: Store) -> None:
+    insert = (
+        "INSERT INTO alerts (rule, fingerprint, since, fired_at, resolved_at, step) VALUES "
+        "('r', {name:String}, {since:UInt32}, {since:UInt32}, {end:UInt32}, {step:UInt8})"
+    )
+    now = int(time.time())
+    month, other, old = now - 90 * DAY, now - 130 * DAY, now - 170 * DAY  # each in a month of its own
+    for name, since, end, step in (
+        ("over", old, 0, 1), ("over", old, old + 60, 2), ("moved", month, 0, 1), ("moved", month, now - 5, 2),
+        ("settled", other, other + 5, 2), ("holds", other, 0, 1),
+    ):  # fmt: skip
+        store.command(insert, {"name": name, "since": since, "end": end, "step": step})
+    assert apply_retention(store, {"alerts": None}) == []
+    assert apply_retention(store, {"alerts": 30 * DAY}) == ["notifications", "alerts"]
+    left = store.rows("SELECT DISTINCT fingerprint FROM alerts ORDER BY ALL")
+    assert left == [("holds",), ("moved",), ("settled",)]
+    assert apply_retention(store, {"alerts": 30 * DAY}) == []
+
+
+def test_outcomes_of_notices_expire_and_since_when_a_receiver_is_known_does_not(store: Store) -> None:
+    apply_retention(store, {"alerts": 30 * DAY})
+    store.command(
+        "INSERT INTO notifications VALUES ('a', '', 'known', 1700000000), ('a', 'old', 'delivered', 1700000000), "
+        "('a', 'new', 'delivered', now())"
+    )
+    store.command("OPTIMIZE TABLE notifications FINAL")
+    assert store.rows("SELECT id FROM notifications ORDER BY id") == [("",), ("new",)]
+
+
+def test_embedded_store_keeps_alerts_unless_told() -> None:
+    assert Config().retention.alerts_kept_s(embedded=True) is None
+    assert Config().retention.alerts_kept_s(embedded=False) == 365 * DAY
+    told = Config.model_validate({"retention": {"alerts": "7d"}}).retention
+    assert told.alerts_kept_s(embedded=True) == told.alerts_kept_s(embedded=False) == 7 * DAY
 
 
 def test_statements_name_the_cluster_where_there_is_one() -> None:
