@@ -25,7 +25,7 @@ def claimed(known: KnownIdentities, addresses: Sequence[str], begin_ms: int, end
     """Return for each address who claimed it, and why that gave it no owner in [begin, end)."""
     exact: dict[Place, list[Ownership]] = defaultdict(list)
     networks: list[tuple[Place, Sequence[Ownership]]] = []
-    for (place, _), spans in known.spans().items():
+    for (place, *_), spans in known.spans().items():
         if 0 <= place.bits < BITS:
             networks.append((place, spans))
         else:

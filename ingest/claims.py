@@ -1,4 +1,4 @@
-"""All claims on one address (and port): ranges that were said whole, and heartbeats.
+"""All claims of one rank of trust on one address (and port): ranges that were said whole, and heartbeats.
 
 Invariant: `spans()` depends on the set of claims alone, as long as none comes some hundred heartbeats late:
 older heartbeats are kept as the ranges they came to, so that memory grows with owners and not with time.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chronotope.ingest.heartbeats import owned_spans
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity import SAID, Ownership
 
 # Heartbeats kept of one address: of an only owner, and where several were heard, whose order in time decides.
 MOST_BEATS, MOST_CONTESTED = 256, 4096
@@ -21,18 +21,19 @@ MOST_BEATS, MOST_CONTESTED = 256, 4096
 class AddressClaims:
     """What is claimed of one address."""
 
-    whole: dict[tuple[str, str, int], list[tuple[int, int]]] = field(default_factory=dict)  # service, kind, rank
+    whole: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)  # service, kind
     beats: dict[str, list[int]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     lifetime_ms: int = 0
     address: str = ""
     port: int = 0
+    rank: int = SAID
 
     def add(self, claim: Ownership) -> bool:
         """Take a claim; return whether it says anything new."""
-        self.address, self.port = self.address or claim.address, claim.port
+        self.address, self.port, self.rank = self.address or claim.address, claim.port, claim.rank
         if not claim.heartbeat:
-            ranges = self.whole.setdefault((claim.service, claim.kind, claim.rank), [])
+            ranges = self.whole.setdefault((claim.service, claim.kind), [])
             return _join(ranges, claim.valid_from_ms, claim.valid_to_ms)
         beats = self.beats.setdefault(claim.service, [])
         place = bisect_left(beats, claim.valid_from_ms)
@@ -52,17 +53,20 @@ class AddressClaims:
     def spans(self) -> tuple[Ownership, ...]:
         """Return the ranges that these claims come to; where two services have an instant, nobody does."""
         said = [
-            Ownership(self.address, service, self.port, kind, begin, end, rank=rank)
-            for (service, kind, rank), ranges in self.whole.items()
+            Ownership(self.address, service, self.port, kind, begin, end, rank=self.rank)
+            for (service, kind), ranges in self.whole.items()
             for begin, end in ranges
         ]
         if not self.beats:
             return tuple(said)
-        starts = sorted((claim.valid_from_ms, claim.service) for claim in said if claim.rank == 0)
+        starts = sorted((claim.valid_from_ms, claim.service) for claim in said)
         heard = owned_spans(self.beats, starts, self.lifetime_ms)
         return (
             *said,
-            *(Ownership(self.address, s.owner, self.port, self.kinds[s.owner], s.begin_ms, s.end_ms) for s in heard),
+            *(
+                Ownership(self.address, s.owner, self.port, self.kinds[s.owner], s.begin_ms, s.end_ms, rank=self.rank)
+                for s in heard
+            ),
         )
 
     def _condense(self) -> None:
@@ -70,8 +74,8 @@ class AddressClaims:
         times = sorted(at for beats in self.beats.values() for at in beats)
         cut = times[len(times) // 2]
         for claim in self.spans():
-            if claim.service in self.beats and claim.rank == 0 and claim.valid_from_ms < cut:
-                ranges = self.whole.setdefault((claim.service, claim.kind, 0), [])
+            if claim.service in self.beats and claim.valid_from_ms < cut:
+                ranges = self.whole.setdefault((claim.service, claim.kind), [])
                 _join(ranges, claim.valid_from_ms, min(claim.valid_to_ms, self._heard_from(claim.service, cut)))
         for service, beats in list(self.beats.items()):
             self.beats[service] = beats[bisect_left(beats, cut) :]

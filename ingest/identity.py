@@ -4,8 +4,8 @@ Invariant: an answer is the one service whose claim is the most precise at that 
 never a guess. Precision: a longer prefix beats a shorter one (a single address is the longest), a
 claim with the port beats one without, and at the same precision what was said beats what is
 configured. Two services that claim the same instant at the same precision and rank make it
-`AMBIGUOUS`, and nothing less precise is asked then. A snapshot never changes: to update, make a new
-one and swap it.
+`AMBIGUOUS`, and nothing less precise is asked then; only of two resources of OpenTelemetry, which may
+share their host's address, it is. A snapshot never changes: to update, make a new one and swap it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
 MAX_REMEMBERED = 262_144
-# Trust, at the same precision: what agents and orchestrators said goes before what a table in the configuration says.
-SAID, CONFIGURED = 0, 1
+# Trust, at the same precision: what agents and orchestrators said goes before what resources of OpenTelemetry say, and
+# that before a table in the configuration.
+SAID, RESOURCE, CONFIGURED = 0, 1, 2
 
 
 class Ownership(NamedTuple):
@@ -82,6 +83,7 @@ class Identities:
         service = [codes.setdefault(row.service, len(codes)) for row in rows]
         key = [keys.setdefault((parse_place(row.address), row.port, row.rank), len(keys)) for row in rows]
         self._keys = keys
+        self._may_share = np.array([rank == RESOURCE for _, _, rank in keys], np.bool_)
         self._known_chains: dict[tuple[str, int], tuple[int, ...]] = {}
         begin, end = np.array([row[4:6] for row in rows], np.int64).reshape(-1, 2).T
         self._ranks = sorted({rank for _, _, rank in keys})
@@ -124,8 +126,10 @@ class Identities:
             open_rows, keys = open_rows[keys >= 0], keys[keys >= 0]
             found = self._segments.owner_at(keys, ranks[open_rows])
             owner[open_rows] = found
-            open_rows = open_rows[found == NOBODY]
-            reason[open_rows] = Reason.NOT_THEN
+            shared = (found == AMBIGUOUS) & self._may_share[keys]
+            reason[open_rows[(found == NOBODY) & (reason[open_rows] != Reason.AMBIGUOUS)]] = Reason.NOT_THEN
+            reason[open_rows[shared]] = Reason.AMBIGUOUS
+            open_rows = open_rows[(found == NOBODY) | shared]
         reason[owner >= 0] = Reason.OWNED
         reason[owner == AMBIGUOUS] = Reason.AMBIGUOUS
         return Owned(np.maximum(owner, -1), reason)

@@ -18,7 +18,7 @@ from chronotope.schema.config import IdentityEntry
 from chronotope.schema.store import Store
 
 _EVER = 2**63 - 1
-Key = tuple[Place, int]
+Key = tuple[Place, int, int]  # port, rank of trust
 
 
 class Change(NamedTuple):
@@ -53,7 +53,7 @@ class KnownIdentities:
         with self._lock:
             touched: dict[Key, None] = {}
             for claim in claims:
-                key = (parse_place(claim.address), claim.port)
+                key = (parse_place(claim.address), claim.port, claim.rank)
                 if self._claims.setdefault(key, AddressClaims()).add(claim):
                     touched[key] = None
             before = {key: self._spans.get(key, ()) for key in touched}
@@ -62,7 +62,7 @@ class KnownIdentities:
                 self._spans[key] = self._claims[key].spans()
                 between = changed_between(before[key], self._spans[key])
                 if between is not None:
-                    made.append(Change(*key, *between))
+                    made.append(Change(*key[:2], *between))
             self._right_until_ms = min([self._right_until_ms, *(change.begin_ms for change in made)])
             return Changes(made, before)
 
@@ -75,7 +75,7 @@ class KnownIdentities:
             return self._snapshot
 
     def spans(self) -> dict[Key, tuple[Ownership, ...]]:
-        """Return what the claims on each place and port come to now."""
+        """Return what the claims on each place and port come to now, by rank."""
         with self._lock:
             return dict(self._spans)
 
@@ -113,27 +113,27 @@ def read_claims(store: Store, since_ms: int = 0, *, batches: tuple[int, int] = (
     )
     whole = store.query(
         f"""
-        SELECT address, port, service, kind, min(begin) AS valid_from, max(end) AS valid_to
+        SELECT address, port, service, kind, rank, min(begin) AS valid_from, max(end) AS valid_to
         FROM (
-            SELECT *, sum(apart) OVER (PARTITION BY address, port, service, kind ORDER BY begin, end) AS stretch
+            SELECT *, sum(apart) OVER (PARTITION BY address, port, service, kind, rank ORDER BY begin, end) AS stretch
             FROM (
-                SELECT address, port, service, toString(kind) AS kind,
+                SELECT address, port, service, toString(kind) AS kind, rank,
                     toUnixTimestamp64Milli(valid_from) AS begin, toUnixTimestamp64Milli(valid_to) AS end,
                     begin > max(end) OVER (
-                        PARTITION BY address, port, service, kind ORDER BY begin, end
+                        PARTITION BY address, port, service, kind, rank ORDER BY begin, end
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                     ) AS apart
                 FROM identities {where} AND heartbeat = 0
             )
         )
-        GROUP BY address, port, service, kind, stretch
+        GROUP BY address, port, service, kind, rank, stretch
         ORDER BY ALL
         """,
         asked,
     )
     beats = store.query(
         f"""
-        SELECT DISTINCT address, port, service, toString(kind) AS kind,
+        SELECT DISTINCT address, port, service, toString(kind) AS kind, rank,
             toUnixTimestamp64Milli(identities.valid_from) AS valid_from,
             toUnixTimestamp64Milli(identities.valid_to) AS valid_to
         FROM identities {where} AND heartbeat = 1
@@ -142,9 +142,9 @@ def read_claims(store: Store, since_ms: int = 0, *, batches: tuple[int, int] = (
         """,
         asked,
     )
-    names = ("address", "service", "port", "kind", "valid_from", "valid_to")
+    names = ("address", "service", "port", "kind", "valid_from", "valid_to", "rank")
     return [
-        Ownership(*row)._replace(heartbeat=heartbeat)
+        Ownership(*row[:-1])._replace(heartbeat=heartbeat, rank=row[-1])
         for table, heartbeat in ((whole, False), (beats, True))
         for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ from chronotope.ingest.known_identities import KnownIdentities, configured_claim
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.patientinsert import PatientInsert
 from chronotope.ingest.spans.attributes import write_attributes
+from chronotope.ingest.spans.claiming import OwnAddresses
 from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
 from chronotope.ingest.spans.intake import Intake
 from chronotope.ingest.spans.observe import observations_of
+from chronotope.ingest.spans.ownaddresses import Beat
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.spans.pairing import Rules, calls_of
 from chronotope.ingest.spans.peers import resolve_peers
@@ -35,15 +37,18 @@ Insert = Callable[[str, pa.Table, str], None]
 
 @dataclass(slots=True)
 class Resolver:
-    """Turns hints of a batch into nodes by the present owners and the configured aliases."""
+    """Turns hints of a batch into nodes by the owners, those of the batch among them, and the configured aliases."""
 
     vocabulary: Vocabulary
     owners: KnownIdentities
     aliases: Mapping[str, str]
+    claim: Callable[[Iterable[Beat]], None] = lambda _: None
 
     def __call__(self, batch: SpanBatch) -> None:
         """Resolve a batch in place."""
-        resolve_peers(batch, self.vocabulary, self.owners.snapshot(), self.aliases)
+        self.claim(batch.beats)
+        until_ms = int(batch.rows["start_ns"].max(initial=0)) // 10**6 + 1
+        resolve_peers(batch, self.vocabulary, self.owners.snapshot(until_ms), self.aliases)
 
 
 class SpanMetrics:
@@ -97,16 +102,25 @@ def open_pairer(store: Store, config: Config, vocabulary: Vocabulary, insert: In
 
 
 def open_intake(
-    store: Store, config: Config, vocabulary: Vocabulary, owners: KnownIdentities, registry: CollectorRegistry
+    store: Store,
+    config: Config,
+    vocabulary: Vocabulary,
+    owners: KnownIdentities,
+    registry: CollectorRegistry,
+    claim: Callable[[pa.Table, str], object] = lambda _, __: None,
 ) -> tuple[Intake, threading.Event]:
-    """Return an intake that is ready to start, and the event that makes its inserts give up."""
+    """Return an intake that is ready to start, and the event that makes its inserts give up.
+
+    Args:
+        claim: makes ownership ranges durable, columns of the table `identities`, under a token.
+    """
     stopping = threading.Event()
     metrics = SpanMetrics(registry)
     insert = PatientInsert(store, stopping)
     pairer = open_pairer(store, config, vocabulary, insert)
     intake = Intake(
         pairer,
-        Resolver(vocabulary, owners, config.final_aliases),
+        Resolver(vocabulary, owners, config.final_aliases, OwnAddresses(claim)),
         on_outcome=metrics.count,
         write_attributes=lambda batch: write_attributes(store, batch),
         store_fails=lambda: insert.failing,

@@ -189,7 +189,7 @@ def _gathered(batches: Iterator[SpanBatch]) -> Iterator[SpanBatch]:
 def _cut(batch: SpanBatch) -> Iterator[SpanBatch]:
     """Yield a batch in parts of at most `MAX_BATCH_ROWS`; the counts go with the first."""
     batch.rows["flags"] |= RELEASED
-    first = SpanBatch(batch.rows[:MAX_BATCH_ROWS], batch.skipped, batch.attributes, batch.read)
+    first = SpanBatch(batch.rows[:MAX_BATCH_ROWS], batch.skipped, batch.attributes, batch.read, batch.beats)
     if len(first.rows) or first.read:
         yield first
     for start in range(MAX_BATCH_ROWS, len(batch.rows), MAX_BATCH_ROWS):

@@ -46,8 +46,30 @@ def attributes_of(message: bytes, field: int) -> dict[str, Value]:
 
 def resource_attributes(resource_spans: bytes) -> dict[str, Value]:
     """Return the attributes of the resource of a ResourceSpans; several resources in it are one, merged."""
-    resource = b"".join(c for number, wire, _, c in fields_of(resource_spans) if number == 1 and wire == BYTES)
-    return attributes_of(resource, 1)
+    return attributes_of(_resource(resource_spans), 1)
+
+
+def listed_texts(resource_spans: bytes, key: str) -> list[str]:
+    """Return the texts of a resource's attribute that is a list of them."""
+    texts: list[str] = []
+    for number, wire, _, content in fields_of(_resource(resource_spans)):
+        if number == 1 and wire == BYTES and _key_value(content)[0] == key:
+            value = _only(content, 2)
+            texts = [text for one in _each(_only(value, 5), 1) if isinstance(text := _any_value(one), str)]
+    return texts
+
+
+def _resource(resource_spans: bytes) -> bytes:
+    return _only(resource_spans, 1)
+
+
+def _only(message: bytes, field: int) -> bytes:
+    """The bytes of a field; of a message that stands there several times, merged."""
+    return b"".join(_each(message, field))
+
+
+def _each(message: bytes, field: int) -> Iterator[bytes]:
+    return (content for number, wire, _, content in fields_of(message) if number == field and wire == BYTES)
 
 
 def _key_value(message: bytes) -> tuple[str, Value]:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chronotope.ingest.otlp.attributes import Value, attributes_of, resource_attributes
+from chronotope.ingest.otlp.attributes import Value, attributes_of, listed_texts, resource_attributes
 from chronotope.ingest.otlp.framing import measure
 from chronotope.ingest.otlp.json_form import to_protobuf
 from chronotope.ingest.otlp.links import link_rows
 from chronotope.ingest.otlp.scan import DETAIL, REASONS, fill, number_distinct
 from chronotope.ingest.spans.columns import CONSUMER, PRODUCER, SPAN, SpanBatch, Vocabulary
+from chronotope.ingest.spans.ownaddresses import beats_of, own_addresses
 from chronotope.ingest.spans.sampling import mix64_column, rounding
 from chronotope.ingest.spans.semconv import describe, effective_kind, service_of
 from chronotope.schema.errors import InvalidPayload
@@ -40,6 +41,7 @@ class OtlpDecoder:
         self._vocabulary = vocabulary
         self._seed = np.uint64(secrets.randbits(64))
         self._services: dict[int, int] = {}  # hash of a resource → node code
+        self._owned: dict[int, tuple[str, tuple[str, ...]]] = {}  # hash of a resource → service id, its own addresses
         self._meanings: dict[int, tuple[int, int, int]] = {}  # signature → hint code, protocol code, kind
 
     def decode(self, body: bytes) -> SpanBatch:
@@ -94,6 +96,9 @@ class OtlpDecoder:
                 code = self._new_service(key, joined[start:end], batch)
             codes[index] = code
         batch.rows["service"] = codes[details["resource"]]
+        if self._owned:
+            owned = [self._owned.get(key, ("", ())) for key in places[:, 0].tolist()]
+            batch.beats = beats_of(owned, details["resource"], batch.rows["start_ns"], details["reason"] == 0)
 
     def _new_service(self, key: int, resource_spans: bytes, batch: SpanBatch) -> int:
         attributes = resource_attributes(resource_spans)
@@ -101,7 +106,11 @@ class OtlpDecoder:
         code = self._vocabulary.service(service)
         if len(self._services) >= MAX_CACHED:
             self._services.clear()
+            self._owned.clear()
         self._services[key] = code
+        addresses = own_addresses(attributes, lambda name: listed_texts(resource_spans, name)) if service else ()
+        if addresses:
+            self._owned[key] = service, addresses
         if service:
             batch.attributes.setdefault(service, {}).update(_texts(attributes))
         return code

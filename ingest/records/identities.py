@@ -15,7 +15,7 @@ import pyarrow as pa
 from flask import Blueprint, Response, request
 
 from chronotope.ingest.body import read_body
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity import SAID, Ownership
 from chronotope.ingest.records import columns
 from chronotope.ingest.records.columns import NO_TIME, STRINGS, Text
 from chronotope.ingest.records.intake import Records, insert_token
@@ -111,6 +111,7 @@ def identity_table(records: Records, parse_time: ParseTime, now_ms: int, heartbe
             "valid_from": pa.array(begin[kept]).cast(pa.timestamp("ms", tz="UTC")),
             "valid_to": pa.array(end[kept]).cast(pa.timestamp("ms", tz="UTC")),
             "heartbeat": heartbeat[kept].astype(np.uint8),
+            "rank": np.full(len(kept), SAID, np.uint8),
             "attributes": attributes.take(pa.array(kept)),
         }
     )
@@ -121,7 +122,8 @@ def claims_of(table: pa.Table) -> list[Ownership]:
     times = (table.column(name).cast(pa.int64()).to_pylist() for name in ("valid_from", "valid_to"))
     texts = (table.column(name).to_pylist() for name in ("address", "service", "port", "kind"))
     beats = (beat == 1 for beat in table.column("heartbeat").to_pylist())
-    return [Ownership(*row) for row in zip(*texts, *times, beats, strict=True)]
+    ranks = table.column("rank").to_pylist()
+    return [Ownership(*row) for row in zip(*texts, *times, beats, ranks, strict=True)]
 
 
 def claims_table(claims: Sequence[Ownership]) -> pa.Table:
@@ -136,6 +138,7 @@ def claims_table(claims: Sequence[Ownership]) -> pa.Table:
             "valid_from": pa.array([claim.valid_from_ms for claim in claims]).cast(instants),
             "valid_to": pa.array([claim.valid_to_ms for claim in claims]).cast(instants),
             "heartbeat": np.array([claim.heartbeat for claim in claims], np.uint8),
+            "rank": np.array([claim.rank for claim in claims], np.uint8),
             "attributes": pa.array([[] for _ in claims], STRINGS),
         }
     )

@@ -119,13 +119,15 @@ class SpanBatch:
 
     `rows` is SPAN[N] with hint codes in `peer`. `skipped` counts input that made no row, by reason
     (`no_service`, `bad_id`, `time_out_of_range`, `no_peer`, …). `attributes` holds the attributes of
-    resources seen for the first time by this decoder: service id → {key: value}.
+    resources seen for the first time by this decoder: service id → {key: value}. `beats` are the heartbeats of
+    resources that say their own address: (address, service id, begin of ten seconds in Unix seconds).
     """
 
     rows: np.ndarray
     skipped: Counter[str] = field(default_factory=Counter)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     read: int = 0  # spans in the input, also those that were skipped
+    beats: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 def join_batches(batches: Sequence[SpanBatch]) -> SpanBatch:
@@ -137,4 +139,5 @@ def join_batches(batches: Sequence[SpanBatch]) -> SpanBatch:
         joined.skipped.update(batch.skipped)
         joined.attributes.update(batch.attributes)
         joined.read += batch.read
+        joined.beats |= batch.beats
     return joined

@@ -6,17 +6,19 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chronotope.schema.config import Config, load_config
+from chronotope.schema.config import LEVELS, Config, load_config
 from chronotope.schema.errors import Impossible
 from chronotope.schema.migrate import migrate
 from chronotope.schema.retention import retention_of
@@ -26,6 +28,7 @@ from chronotope.server.cli.logs import log_to_stderr
 from chronotope.server.settings import now_ms
 
 if TYPE_CHECKING:
+    from chronotope.ingest.known_identities import KnownIdentities
     from chronotope.ingest.spans.columns import SpanBatch
     from chronotope.ingest.spans.pairer import Outcome
 
@@ -167,11 +170,13 @@ def _import(
 ) -> dict[str, object]:
     from chronotope.ingest.importers.source import read_batches
     from chronotope.ingest.spans.attributes import write_attributes
+    from chronotope.ingest.spans.claiming import OwnAddresses
     from chronotope.ingest.spans.columns import Vocabulary
     from chronotope.ingest.spanwriter import Resolver, known_identities, open_pairer
 
-    vocabulary = Vocabulary()
-    resolve = Resolver(vocabulary, known_identities(store, config), config.final_aliases)
+    vocabulary, owners = Vocabulary(), known_identities(store, config)
+    claim = _claiming(store, config, owners)
+    resolve = Resolver(vocabulary, owners, config.final_aliases, OwnAddresses(claim))
     pairer = open_pairer(store, config, vocabulary)
     total, read = _new_outcome(), 0
     with _progress() as progress:
@@ -187,6 +192,15 @@ def _import(
                 total.add(pairer.accept(batch))
                 read += batch.read
     return _result(read, total)
+
+
+def _claiming(store: Store, config: Config, owners: KnownIdentities) -> Callable[[pa.Table, str], object]:
+    """Return what takes ownership ranges; the flows in the store follow them."""
+    from chronotope.ingest.flows.opening import open_flow_writer
+    from chronotope.ingest.flows.rows import FlowVocabulary
+
+    writer = cache(lambda: open_flow_writer(store, config, FlowVocabulary(), owners))
+    return lambda table, token: writer().claim(table, token)
 
 
 def _new_outcome() -> Outcome:
@@ -209,11 +223,7 @@ def _result(read: int, total: Outcome) -> dict[str, object]:
 
 def _horizon_ns(store: Store) -> int | None:
     """The instant before which some level of the store expires at once; None when it keeps everything."""
-    kept = [
-        seconds
-        for level, seconds in retention_of(store).items()
-        if seconds is not None and level not in ("spans", "flows")
-    ]
+    kept = [seconds for key, seconds in retention_of(store).items() if seconds is not None and key in LEVELS]
     return int((time.time() - min(kept)) * 1e9) if kept else None
 
 

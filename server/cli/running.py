@@ -130,15 +130,20 @@ def open_server(
         grpc_address: where OTLP/gRPC listens, and whether somebody asked for it; None for nowhere.
     """
     migrate(store)
-    kept = config.retention.kept_s(embedded=store.location.embedded)
-    spans_kept = config.retention.spans if store.location.embedded else config.spans_kept_s
-    apply_retention(store, {**kept, "spans": spans_kept, "flows": config.retention.flows})
+    embedded = store.location.embedded
+    kept = config.retention.kept_s(embedded=embedded)
+    others = {
+        "spans": config.retention.spans if embedded else config.spans_kept_s,
+        "flows": config.retention.flows,
+        "alerts": config.retention.alerts_kept_s(embedded=embedded),
+    }
+    apply_retention(store, {**kept, **others})
     vocabulary, registry = Vocabulary(), CollectorRegistry()
     decoder = OtlpDecoder(vocabulary)
     owners = known_identities(store, config)
-    intake, spans_give_up = open_intake(store, config, vocabulary, owners, registry)
     addresses = FlowVocabulary()
     flows, flows_give_up = open_flow_intake(store, config, addresses, owners, registry)
+    intake, spans_give_up = open_intake(store, config, vocabulary, owners, registry, flows.claim)
     limit = config.limits.max_body_bytes
     blueprints = [
         traces_blueprint(decoder, intake.put, limit),

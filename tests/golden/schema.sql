@@ -579,6 +579,7 @@ CREATE TABLE default.identities
     `valid_from` DateTime64(3, 'UTC'),
     `valid_to` DateTime64(3, 'UTC'),
     `heartbeat` UInt8 COMMENT '1: valid_to is assumed',
+    `rank` UInt8 COMMENT '0: said of the address itself; 1: by a resource of OpenTelemetry',
     `attributes` Map(String, String),
     `batch` UInt64 COMMENT 'the batch that wrote this row, Unix nanoseconds'
 )
