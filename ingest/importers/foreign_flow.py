@@ -31,6 +31,7 @@ class ForeignFlow:
 
     Attributes:
         seen_at_source: whether the host of the packets' source saw them; None: not known.
+        seen_at_client: whether the client's host saw them, where the source of data says that; it goes before.
         from_client: whether the packets' source is the client; None: not known.
         opened, failed: connections.
     """
@@ -44,6 +45,7 @@ class ForeignFlow:
     opened: int = 0
     failed: int = 0
     seen_at_source: bool | None = None
+    seen_at_client: bool | None = None
     from_client: bool | None = None
     rtt_us: int = 0
 
@@ -54,7 +56,9 @@ class ForeignFlow:
         if from_client is None:
             from_client = service_likeness(self.destination.port) >= service_likeness(self.source.port)
         client, server = (self.source, self.destination) if from_client else (self.destination, self.source)
-        at_client = from_client if self.seen_at_source in (True, None) else not from_client
+        at_client = self.seen_at_client
+        if at_client is None:
+            at_client = from_client if self.seen_at_source in (True, None) else not from_client
         return {
             "start": self.start_ms,
             "end": max(self.end_ms, self.start_ms),

@@ -21,6 +21,7 @@ from chronotope.ingest.importers.json_input import NotUnderstood, decode_json
 from chronotope.schema.names import service_id
 
 _SYN_ACK = 256  # the agent's own flag, beside those of TCP
+_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECE": 64, "CWR": 128, "SYN_ACK": _SYN_ACK}
 _EGRESS = 1
 _MOST_REMEMBERED = 500_000
 
@@ -67,7 +68,7 @@ class NetObserv:
             return "duplicate"
         if len(self._seen) < _MOST_REMEMBERED:
             self._seen.add(key)
-        flags, octets = int(fields.get("Flags") or 0), int(fields.get("Bytes") or 0)
+        flags, octets = _flags(fields.get("Flags")), int(fields.get("Bytes") or 0)
         from_client = None if number == UDP_NUMBER else client_by_flags(flags, _SYN_ACK)
         if from_client is None and fields.get("DstK8S_Type") == "Service":
             from_client = True
@@ -82,6 +83,11 @@ class NetObserv:
             from_client=from_client,
             rtt_us=int(fields.get("TimeFlowRttNs") or 0) // 1000,
         )  # fmt: skip
+
+
+def _flags(said: Any) -> int:
+    """Flags are a number, or, of newer versions, a list of names."""
+    return sum(_FLAGS.get(str(name), 0) for name in set(said)) if isinstance(said, list) else int(said or 0)
 
 
 def _end(fields: dict[str, Any], side: str) -> End:

@@ -85,6 +85,8 @@ NETOBSERV = {
     [
         ({"Flags": 2}, ("10.1.0.1", CLIENT, 1, 70, 0)),
         ({"Flags": 256}, ("10.1.0.2", SERVER, 0, 0, 70)),
+        ({"Flags": ["SYN", "ACK"]}, ("10.1.0.1", CLIENT, 1, 70, 0)),
+        ({"Flags": ["ACK", "SYN_ACK"]}, ("10.1.0.2", SERVER, 0, 0, 70)),
         ({"Flags": 16}, ("10.1.0.1", CLIENT, 0, 70, 0)),
         ({"Flags": 16, "FlowDirection": 0}, ("10.1.0.1", SERVER, 0, 70, 0)),
         ({"SrcPort": 443, "DstPort": 50000}, ("10.1.0.2", SERVER, 0, 0, 70)),
@@ -136,6 +138,32 @@ def test_hubble_packets_are_connections_counted_once(store: Store, tmp_path: Pat
         (0, "shop/web", "shop/api", "tcp"): {"connections": 2, "failed_connections": 1},
         (0, "shop/web", "8.8.8.8", "tls"): {"connections": 1},
     }
+
+
+@pytest.mark.parametrize(("direction", "observer"), [("EGRESS", CLIENT), ("INGRESS", SERVER)])
+def test_hubble_directions_are_those_of_connections(tmp_path: Path, direction: str, observer: int) -> None:
+    """A reply at the client's end is EGRESS as its request is, and the same connection."""
+    web, api = "10.2.0.1", "10.2.0.2"
+    reply = hubble(api, 8080, web, 40000, direction=direction, reply=True, flags={"SYN": True, "ACK": True})
+    rows, skipped, _ = read(
+        written(tmp_path / "a", [reply, hubble(web, 40000, api, 8080, direction=direction)]), "hubble"
+    )
+    assert [(row["observer"], row["client_port"], row["connections"]) for row in rows] == [(observer, 40000, 1)]
+    assert skipped == {"duplicate": 1}
+
+
+def test_hubble_ports_are_used_again_and_sockets_are_no_packets(tmp_path: Path) -> None:
+    web, api, later = "10.2.0.1", "10.2.0.2", {"time": "2027-01-15T09:00:00Z"}
+    lines = [
+        hubble(web, 40000, api, 8080),
+        hubble(web, 40000, api, 8080, flags={"ACK": True}, **later),
+        hubble(web, 40000, api, 8080, **{"time": "2027-01-15T09:00:59Z"}),  # soon after: the same SYN again
+        hubble(web, 40000, api, 8080, **{"time": "2027-01-15T09:10:00Z"}),
+        hubble(web, 40000, "10.96.0.1", 80, Type="SOCK", verdict="TRACED"),
+    ]
+    rows, skipped, _ = read(written(tmp_path / "a", lines), "hubble")
+    assert len(rows) == 2
+    assert skipped == {"duplicate": 2, "socket_event": 1}
 
 
 def test_vpc_flow_logs_of_both_interfaces_and_directions_are_one_connection(store: Store, tmp_path: Path) -> None:
