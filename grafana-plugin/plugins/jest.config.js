@@ -8,6 +8,7 @@ const [compile] = Object.values(scaffold.transform);
 
 module.exports = {
   ...scaffold,
+  testTimeout: 60_000, // beside other work a first render may take long
   transform: { '^.+\\.(t|j|mj)sx?$': compile },
   transformIgnorePatterns: [nodeModulesToTransform([...grafanaESModules, '@react-hookz/web', '@ver0/deep-equal', 'd3-dispatch', 'd3-quadtree', 'd3-timer'])],
 };

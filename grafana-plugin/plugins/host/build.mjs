@@ -13,7 +13,6 @@ await build({
   format: 'iife',
   platform: 'browser',
   target: 'es2022',
-  jsx: 'automatic',
   logLevel: 'error',
   // SystemJS brings a `define`, which lodash and others would take for their own loader.
   define: { 'process.env.NODE_ENV': '"production"', global: 'window', define: 'undefined' },

@@ -4,7 +4,7 @@ import { ThemeContext, createTheme } from '@grafana/data';
 import { LocationServiceProvider, config, locationService } from '@grafana/runtime';
 import { UrlSyncContextProvider } from '@grafana/scenes';
 import { GlobalStyles, PortalContainer } from '@grafana/ui';
-import { useSyncExternalStore } from 'react';
+import React, { useSyncExternalStore } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Router } from 'react-router-dom';
 

@@ -2,7 +2,7 @@
 
 import { DataHoverClearEvent, DataHoverEvent, PanelPlugin } from '@grafana/data';
 import type { PanelProps } from '@grafana/data';
-import { useEffect, useState } from 'react';
+import React, { useEffect, useState } from 'react';
 
 function Neighbour({ data, eventBus, timeRange }: PanelProps) {
   const [hovered, setHovered] = useState<number | null>(null);
