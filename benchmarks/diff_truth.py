@@ -1,8 +1,9 @@
-"""How right the diff is: `python -m benchmarks.diff_truth [FOLDER]` prints three tables.
+"""How right the diff is: `python -m benchmarks.diff_truth [FOLDER]` prints four tables.
 
 1. Stationary traffic: the share of unchanged edges that are called changed, over many seeds, steady, bursty and
    correlated from slot to slot. 2. Power: how many injected changes are found, by their size and the traffic.
-3. With FOLDER, real spans with injected faults (Nezha, 2022-08-22): how many edges of the faulted services are marked.
+3. Load that all edges share: both of these for the calls, with and without following it.
+4. With FOLDER, real spans with injected faults (Nezha, 2022-08-22): how many edges of the faulted services are marked.
 
 Five minutes in ten slots a window; what is accepted is what the diff accepts, at its default significance.
 """
@@ -36,6 +37,7 @@ from chronotope.server.graph.significance import (
     share_inflation,
     share_p,
 )
+from chronotope.server.graph.swings import shared_rate_p
 
 EDGES, SLOTS, SEEDS = 2000, 10, 10
 BUCKETS = 120
@@ -52,23 +54,28 @@ class Traffic:
     mean: float
     wobble: float = 0.0
     memory: float = 0.0
+    together: float = 0.0  # a wobble that is the same for all edges
 
     def load(self, random: np.random.Generator) -> np.ndarray:
         """A factor for each edge and slot, lognormal and autoregressive, of mean 1."""
-        noise = random.normal(size=(EDGES, SLOTS + 20))
+        own = self._swing(random, EDGES, self.wobble)
+        return own * self._swing(random, 1, self.together) if self.together else own
+
+    def _swing(self, random: np.random.Generator, edges: int, wobble: float) -> np.ndarray:
+        noise = random.normal(size=(edges, SLOTS + 20))
         state = noise.copy()
         for at in range(1, state.shape[1]):
             state[:, at] = self.memory * state[:, at - 1] + np.sqrt(1 - self.memory**2) * noise[:, at]
-        return np.exp(self.wobble * state[:, 20:] - self.wobble**2 / 2)
+        return np.asarray(np.exp(wobble * state[:, 20:] - wobble**2 / 2))
 
-    def calls(self, random: np.random.Generator, factor: float = 1.0) -> np.ndarray:
+    def calls(self, random: np.random.Generator, factor: float | np.ndarray = 1.0) -> np.ndarray:
         return random.poisson(self.mean * factor * self.load(random)).astype(float)
 
 
 def rates(traffic: Traffic, random: np.random.Generator, factor: float) -> Verdict:
     before, after = traffic.calls(random), traffic.calls(random, factor)
     sums = before.sum(1), after.sum(1)
-    return _verdict(rate_p(*sums, (before, after), 0.5), sums[0], sums[1])
+    return _verdict(shared_rate_p(*sums, (before, after), 0.5), sums[0], sums[1])
 
 
 def errors(traffic: Traffic, random: np.random.Generator, factor: float) -> Verdict:
@@ -149,6 +156,37 @@ def power() -> Iterator[str]:
             yield f"| {traffic.name} | {name} | {' | '.join(f'{share:.1%}' for share in shares)} |"
 
 
+def together() -> Iterator[str]:
+    """All edges swing together, and one in ten changes: the share called changed of the others, and of these."""
+    factors, swinging = (1.5, 2.0, 3.0), (
+        Traffic("for 5 slots", 100, 0.0, 0.8, 0.5),
+        Traffic("for 5 slots, 10 a slot", 10, 0.0, 0.8, 0.5),
+        Traffic("for 5 slots, and each by 20 % on its own", 100, 0.2, 0.8, 0.5),
+        Traffic("from slot to slot", 100, 0.0, 0.0, 0.5),
+    )  # fmt: skip
+    yield f"| all swing by 50 % | followed | others | {' | '.join(f'× {factor:g}' for factor in factors)} |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    own = np.arange(EDGES) < EDGES // 10
+    for traffic in swinging:
+        for name, judge in (("no", rate_p), ("yes", shared_rate_p)):
+            others, found = [], []
+            for factor in factors:
+                verdicts = [
+                    _of_tenth(traffic, np.random.default_rng(seed), factor, own, judge) for seed in range(SEEDS)
+                ]
+                others.append(np.mean([verdict[~own].mean() for verdict in verdicts]))
+                found.append(np.mean([verdict[own].mean() for verdict in verdicts]))
+            yield f"| {traffic.name} | {name} | {max(others):.2%} | {' | '.join(f'{share:.1%}' for share in found)} |"
+
+
+def _of_tenth(
+    traffic: Traffic, random: np.random.Generator, factor: float, own: np.ndarray, judge: Callable[..., np.ndarray]
+) -> np.ndarray:
+    before, after = traffic.calls(random), traffic.calls(random, np.where(own, factor, 1.0)[:, None])
+    sums = before.sum(1), after.sum(1)
+    return _verdict(judge(*sums, (before, after), 0.5), *sums)[1]
+
+
 def faults(folder: Path, store: str) -> Iterator[str]:
     """Real faults: the minute before against each of the two after; many minutes around faults were not recorded."""
     run("import", str(folder / "spans_2022-08-22.parquet"), "--input", "spans", "--store", store)
@@ -201,7 +239,7 @@ def run(*arguments: str) -> str:
 
 
 def main() -> None:
-    tables = [no_change(), power()]
+    tables = [no_change(), power(), together()]
     with Store.open("chdb://memory"):  # the commands share it for as long as it is open
         if len(sys.argv) > 1:
             tables.append(faults(Path(sys.argv[1]), "chdb://memory"))

@@ -26,11 +26,11 @@ from chronotope.server.graph.significance import (
     latency_p,
     matters,
     mean_inflation,
-    rate_p,
     share_inflation,
     share_p,
     volume_p,
 )
+from chronotope.server.graph.swings import shared_rate_p
 
 _MIDDLES = middle_ms(np.arange(BUCKETS))
 _AT_ONCE = 10_000  # edges whose histograms are spread out at a time: 20 MB for each window
@@ -151,7 +151,7 @@ class _Layer:
 
     def _rate(self, events: str, seconds: tuple[int, int]) -> Test:
         before, after = self.sums(events)
-        p = rate_p(before, after, self.parts_of(events), seconds[1] / sum(seconds), self.significance)
+        p = shared_rate_p(before, after, self.parts_of(events), seconds[1] / sum(seconds), self.significance)
         return Test(self.name, f"{events}_per_second", self.edge, before / seconds[0], after / seconds[1], p)
 
     def _volume(self, seconds: tuple[int, int]) -> Test:
