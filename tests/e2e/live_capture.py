@@ -45,6 +45,11 @@ def spans_of(requests: list[Recorded]) -> Iterator[tuple[dict[str, str], Span]]:
                     yield resource, span
 
 
+def address_of(place: str) -> str:
+    """The address of `address:port` or `[address]:port`."""
+    return place.rpartition(":")[0].strip("[]")
+
+
 def identities(truth: dict, namespaces: dict[str, str]) -> list[dict[str, object]]:
     """Ownership ranges of the truth, the virtual address among them.
 
@@ -53,7 +58,7 @@ def identities(truth: dict, namespaces: dict[str, str]) -> list[dict[str, object
     """
     owned = [(item["ip"], item["service"], item["from_ns"], item["to_ns"]) for item in truth["identities"]]
     begin, end = min(item[2] for item in owned), max(item[3] for item in owned)
-    owned += [(item["vip"].partition(":")[0], item["service"], begin, end) for item in truth["vips"]]
+    owned += [(address_of(item["vip"]), item["service"], begin, end) for item in truth["vips"]]
     return [
         {
             "address": address,

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from tests.e2e.live_capture import identities, read_truth
+from tests.e2e.live_capture import address_of, identities, read_truth
 from tests.e2e.live_flows import flow_records, translations
 from tests.e2e.process import ServerProcess
 
@@ -34,11 +34,11 @@ def records(capture, truth):
 
 def owners_of(truth, *, virtual):
     """Ownership ranges of the truth, with or without the virtual address."""
-    virtual_addresses = {item["vip"].partition(":")[0] for item in truth["vips"]}
+    virtual_addresses = {address_of(item["vip"]) for item in truth["vips"]}
     return [item for item in identities(truth, {}) if virtual or item["address"] not in virtual_addresses]
 
 
-def expected_edges(truth, begin_s):
+def expected_edges(truth, begin_s, collector="collector"):
     """The pairs that exchanged flows in a minute, without the collector's."""
     end_s = begin_s + MINUTE
     return {
@@ -47,7 +47,7 @@ def expected_edges(truth, begin_s):
         if any(seen.startswith("flow") for seen in edge["visible_in"])
         and edge["from_ns"] < end_s * 10**9
         and edge["to_ns"] > begin_s * 10**9
-        and "collector" not in (edge["source"], edge["target"])
+        and collector not in (edge["source"], edge["target"])
     }
 
 
@@ -107,7 +107,7 @@ def test_connections_and_bytes_are_those_of_the_clients_ends(server, records, tr
     """Each connection once, though both ends told of it, and each byte."""
     counted = network_edges(server, minutes(truth)[0] - 60, minutes(truth)[-1] + 120)
     by_address = {item["ip"]: item["service"] for item in truth["identities"] if item["ip"] != "10.77.0.32"}
-    by_address |= {item["vip"].partition(":")[0]: item["service"] for item in truth["vips"]}
+    by_address |= {address_of(item["vip"]): item["service"] for item in truth["vips"]}
     for pair in (("frontend", "haproxy"), ("orders", "payment"), ("cron", "redis"), ("loadgen", "edge-envoy")):
         own = [
             record
