@@ -58,6 +58,7 @@ def shared_load(before: np.ndarray, after: np.ndarray, slots: tuple[np.ndarray, 
     own = np.flatnonzero((mean >= _FEWEST) & (before > 0) & (after > 0))
     if len(own) < _EDGES or min(counts) < 3:
         return None
+    own = own[:: -(-len(own) // (4 * _MOST))]
     step = np.log(after[own] / before[own])
     low, high = np.quantile(step, (0.25, 0.75))
     own = own[(step >= low) & (step <= high)]
