@@ -1,6 +1,7 @@
 """Flows to edge observations: sums by edge, ten seconds and reporter, exact and signed.
 
-Invariant: `difference(after, before)` added to what was stored for `before` gives what `after` alone would give.
+Invariant: what `EdgeSums` gives of some rows added and others taken away, added to what was stored for the latter, is
+what the former alone would give.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from numba import njit
 from chronotope.ingest.flows.rows import CLIENT, MEASURES, FlowVocabulary
 from chronotope.ingest.flows.services import PortProtocols
 from chronotope.ingest.flows.telemetry import Telemetry
-from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
+from chronotope.ingest.spans.spanindex import SEED, slot_of
 from chronotope.ingest.spans.spantable import encode
 from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, observation_table
 
-CONTRIBUTION = np.dtype(
+EDGE = np.dtype(
     [
         ("bucket", "<i8"),
         ("first", "<i8"),
@@ -31,6 +32,7 @@ CONTRIBUTION = np.dtype(
         ("reporter", "u1"),
     ]
 )
+_FIRST_EDGES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,112 +43,127 @@ class Rules:
     telemetry: Telemetry
 
 
-def contributions(rows: np.ndarray, rules: Rules) -> tuple[np.ndarray, Counter[str]]:
-    """Return what settled rows FLOW[M] add to edges, CONTRIBUTION[C], and how many add nothing, by reason."""
-    counts, target, port = rows["counts"] > 0, rows["answered"], rows["answered_port"]
-    own = rows["source"] == target
-    telemetry = rules.telemetry.rows(rows, target, port)
-    kept = np.flatnonzero(counts & ~own & ~telemetry)
-    left_out = Counter(
-        other_end=int((~counts).sum()),
-        same_service=int((counts & own).sum()),
-        telemetry=int((counts & ~own & telemetry).sum()),
-    )
-    given = np.empty(len(kept), CONTRIBUTION)
-    _fill(given, rows, kept, rules.protocols(rows["transport"], port))
-    return given, left_out
+class EdgeSums:
+    """Sums of settled flows, in the order of their first rows."""
 
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._sums = np.empty(_FIRST_EDGES, EDGE)
+        self._count = 0
+        self._table = _indexed(self._sums[:0], 2 * _FIRST_EDGES, SEED)
 
-def difference(after: np.ndarray, before: np.ndarray, vocabulary: FlowVocabulary) -> pa.Table:
-    """Return the observations that lead from `before` to `after` (CONTRIBUTION[…]); rows that cancel are left out."""
-    sums = _summed(after, before, SEED)
-    kept = sums[np.any([sums[name] != 0 for name in MEASURES], axis=0)]
-    nodes, kinds, protocols = vocabulary.nodes.values, vocabulary.kinds, vocabulary.protocols.values
-    return observation_table(
-        {
-            "time": kept["bucket"],
-            "first_at": kept["first"],
-            "last_at": kept["last"],
-            "layer": "network",
-            "source": encode(kept["source"], lambda code: nodes[code]),
-            "target": encode(kept["target"], lambda code: nodes[code]),
-            "source_kind": encode(kept["source"], lambda code: kinds[code]),
-            "target_kind": encode(kept["target"], lambda code: kinds[code]),
-            "protocol": encode(kept["protocol"], lambda code: protocols[code]),
-            "reporter": kept["reporter"],
-            **{name: np.ascontiguousarray(kept[name]) for name in MEASURES},
-        }
-    )
-
-
-@njit(cache=True, nogil=True)
-def _fill(given, rows, kept, protocol):  # type: ignore[no-untyped-def]
-    """Set what rows give, row by row: by columns, each row would come into the cache a dozen times."""
-    for place in range(len(kept)):
-        row, out = rows[kept[place]], given[place]
-        out["bucket"], out["first"], out["last"] = row["bucket"], row["first"], row["last"]
-        out["connections"], out["failed_connections"] = row["connections"], row["failed_connections"]
-        out["bytes_sent"], out["bytes_received"] = row["bytes_sent"], row["bytes_received"]
-        out["retransmits"], out["rtt_us_sum"], out["rtt_count"] = (
-            row["retransmits"],
-            row["rtt_us_sum"],
-            row["rtt_count"],
+    def add(self, rows: np.ndarray, sign: int = 1) -> Counter[str]:
+        """Add rows FLOW[M], or take them away (`sign` -1); return how many make no edge, by reason."""
+        counts, target, port = rows["counts"] > 0, rows["answered"], rows["answered_port"]
+        own = rows["source"] == target
+        telemetry = self._rules.telemetry.rows(rows, target, port)
+        kept = np.flatnonzero(counts & ~own & ~telemetry)
+        protocol = self._rules.protocols(rows["transport"], port)
+        done = 0
+        while done < len(kept):
+            done, self._count = _sum(rows, kept, done, protocol, sign, self._sums, self._table, self._count, SEED)
+            if done < len(kept):
+                self._grow()
+        return Counter(
+            other_end=int((~counts).sum()),
+            same_service=int((counts & own).sum()),
+            telemetry=int((counts & ~own & telemetry).sum()),
         )
-        out["source"], out["target"], out["protocol"] = row["source"], row["answered"], protocol[kept[place]]
-        out["reporter"] = REPORTER_SOURCE if row["observer"] == CLIENT else REPORTER_TARGET
+
+    def observations(self, vocabulary: FlowVocabulary) -> pa.Table:
+        """Return the sums as observations; those that cancel are left out."""
+        sums = self._sums[: self._count]
+        kept = sums[np.any([sums[name] != 0 for name in MEASURES], axis=0)]
+        nodes, kinds, protocols = vocabulary.nodes.values, vocabulary.kinds, vocabulary.protocols.values
+        return observation_table(
+            {
+                "time": kept["bucket"],
+                "first_at": kept["first"],
+                "last_at": kept["last"],
+                "layer": "network",
+                "source": encode(kept["source"], lambda code: nodes[code]),
+                "target": encode(kept["target"], lambda code: nodes[code]),
+                "source_kind": encode(kept["source"], lambda code: kinds[code]),
+                "target_kind": encode(kept["target"], lambda code: kinds[code]),
+                "protocol": encode(kept["protocol"], lambda code: protocols[code]),
+                "reporter": kept["reporter"],
+                **{name: np.ascontiguousarray(kept[name]) for name in MEASURES},
+            }
+        )
+
+    def _grow(self) -> None:
+        self._sums = np.append(self._sums, np.empty(len(self._sums), EDGE))
+        self._table = _indexed(self._sums[: self._count], 2 * len(self._sums), SEED)
 
 
 @njit(cache=True, nogil=True)
-def _add(total, row, sign):  # type: ignore[no-untyped-def]
-    total["first"] = min(total["first"], row["first"])
-    total["last"] = max(total["last"], row["last"])
-    total["connections"] += sign * row["connections"]
-    total["failed_connections"] += sign * row["failed_connections"]
-    total["bytes_sent"] += sign * row["bytes_sent"]
-    total["bytes_received"] += sign * row["bytes_received"]
-    total["retransmits"] += sign * row["retransmits"]
-    total["rtt_us_sum"] += sign * row["rtt_us_sum"]
-    total["rtt_count"] += sign * row["rtt_count"]
+def _slot(table, sums, bucket, source, target, protocol, reporter, seed):  # type: ignore[no-untyped-def]
+    """Where an edge's sums are, or the free place where they would go."""
+    mask = np.uint64(len(table) - 1)
+    ends = np.uint64(source) << np.uint64(32) ^ np.uint64(target)
+    said = np.uint64(protocol) << np.uint64(2) ^ np.uint64(reporter)
+    slot = slot_of(ends, np.uint64(bucket), said, mask, seed)
+    while table[slot] >= 0:
+        edge = sums[table[slot]]
+        if (
+            edge["source"] == source
+            and edge["target"] == target
+            and edge["bucket"] == bucket
+            and edge["protocol"] == protocol
+            and edge["reporter"] == reporter
+        ):
+            break
+        slot = (slot + 1) & np.int64(mask)
+    return slot
 
 
 @njit(cache=True, nogil=True)
-def _clear(total):  # type: ignore[no-untyped-def]
-    total["connections"] = 0
-    total["failed_connections"] = 0
-    total["bytes_sent"] = 0
-    total["bytes_received"] = 0
-    total["retransmits"] = 0
-    total["rtt_us_sum"] = 0
-    total["rtt_count"] = 0
+def _indexed(sums, size, seed):  # type: ignore[no-untyped-def]
+    """A table of so many slots, a power of two, that leads to the sums of each edge; -1 where it is free."""
+    table = np.full(size, -1, np.int32)
+    for i in range(len(sums)):
+        edge = sums[i]
+        slot = _slot(
+            table, sums, edge["bucket"], edge["source"], edge["target"], edge["protocol"], edge["reporter"], seed
+        )
+        table[slot] = i
+    return table
 
 
 @njit(cache=True, nogil=True)
-def _same(a, b):  # type: ignore[no-untyped-def]
-    ends = a["source"] == b["source"] and a["target"] == b["target"] and a["protocol"] == b["protocol"]
-    return ends and a["bucket"] == b["bucket"] and a["reporter"] == b["reporter"]
+def _add(edge, row, sign):  # type: ignore[no-untyped-def]
+    edge["first"] = min(edge["first"], row["first"])
+    edge["last"] = max(edge["last"], row["last"])
+    edge["connections"] += sign * row["connections"]
+    edge["failed_connections"] += sign * row["failed_connections"]
+    edge["bytes_sent"] += sign * row["bytes_sent"]
+    edge["bytes_received"] += sign * row["bytes_received"]
+    edge["retransmits"] += sign * row["retransmits"]
+    edge["rtt_us_sum"] += sign * row["rtt_us_sum"]
+    edge["rtt_count"] += sign * row["rtt_count"]
 
 
 @njit(cache=True, nogil=True)
-def _summed(after, before, seed):  # type: ignore[no-untyped-def]
-    """Sum both, `before` negative, by edge, bucket and reporter, in the order of their first rows."""
-    count = len(after) + len(before)
-    size = table_size(count)
-    mask = np.uint64(size - 1)
-    table = np.full(size, -1, np.int64)
-    sums = np.empty(count, after.dtype)
-    groups = 0
-    for i in range(count):
-        row = after[i] if i < len(after) else before[i - len(after)]
-        sign = 1 if i < len(after) else -1
-        ends = np.uint64(row["source"]) << np.uint64(32) ^ np.uint64(row["target"])
-        said = np.uint64(row["protocol"]) << np.uint64(2) ^ np.uint64(row["reporter"])
-        slot = slot_of(ends, np.uint64(row["bucket"]), said, mask, seed)
-        while table[slot] >= 0 and not _same(sums[table[slot]], row):
-            slot = (slot + 1) & np.int64(mask)
+def _begin(edge, row, protocol, reporter):  # type: ignore[no-untyped-def]
+    edge["bucket"], edge["first"], edge["last"] = row["bucket"], row["first"], row["last"]
+    edge["source"], edge["target"], edge["protocol"] = row["source"], row["answered"], protocol
+    edge["reporter"] = reporter
+    edge["connections"], edge["failed_connections"], edge["retransmits"] = 0, 0, 0
+    edge["bytes_sent"], edge["bytes_received"], edge["rtt_us_sum"], edge["rtt_count"] = 0, 0, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type: ignore[no-untyped-def]
+    """Sum rows from a place on until all are done or the sums are full; return how far that was, and their number."""
+    for place in range(start, len(kept)):
+        row, protocol = rows[kept[place]], protocols[kept[place]]
+        reporter = REPORTER_SOURCE if row["observer"] == CLIENT else REPORTER_TARGET
+        slot = _slot(table, sums, row["bucket"], row["source"], row["answered"], protocol, reporter, seed)
         if table[slot] < 0:
-            table[slot] = groups
-            sums[groups] = row
-            _clear(sums[groups])
-            groups += 1
+            if count == len(sums):
+                return place, count
+            _begin(sums[count], row, protocol, reporter)
+            table[slot] = count
+            count += 1
         _add(sums[table[slot]], row, sign)
-    return sums[:groups]
+    return len(kept), count

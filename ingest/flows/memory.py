@@ -50,9 +50,11 @@ class RecentFlows:
 
     def add(self, rows: np.ndarray) -> None:
         """Keep new rows. Their buckets must have been asked for by `find` before, so that they are held whole."""
-        order = np.argsort(rows["bucket"], kind="stable")
-        rows = rows[order]
-        starts = np.flatnonzero(rows["bucket"][1:] != rows["bucket"][:-1]) + 1
+        buckets = np.ascontiguousarray(rows["bucket"])
+        if (buckets[1:] < buckets[:-1]).any():
+            order = np.argsort(buckets, kind="stable")
+            rows, buckets = rows[order], buckets[order]
+        starts = np.flatnonzero(buckets[1:] != buckets[:-1]) + 1
         for piece in np.split(rows, starts) if len(rows) else []:
             self._pieces.setdefault(int(piece["bucket"][0]), []).append(piece)
             self._pieces.move_to_end(int(piece["bucket"][0]))

@@ -9,14 +9,16 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
-from chronotope.ingest.flows.edges import Rules, contributions, difference
-from chronotope.ingest.flows.ends import settle
+from chronotope.ingest.flows.edges import EdgeSums, Rules
+from chronotope.ingest.flows.ends import settle, settle_beside
 from chronotope.ingest.flows.intake import FlowIntake
 from chronotope.ingest.flows.rows import CLIENT, FLOW, FlowVocabulary
 from chronotope.ingest.flows.services import PortProtocols
 from chronotope.ingest.flows.telemetry import Telemetry
 from chronotope.ingest.flows.writer import FlowWriter, Outcome
+from chronotope.ingest.identity import Identities
 from chronotope.ingest.known_identities import KnownIdentities
 from chronotope.ingest.patientinsert import PatientInsert
 from chronotope.ingest.spanwriter import configured_owners
@@ -72,13 +74,19 @@ def warm_up_flows() -> None:
     """Compile, or load, what the first flows would have to wait for."""
     row = np.zeros(1, FLOW)
     row["observer"] = CLIENT
+    row["own"] = -1
     vocabulary = FlowVocabulary()
+    vocabulary.addresses.code("192.0.2.1")
     vocabulary.node("client", "service")
     vocabulary.node("server", "service")
+    Attribution(vocabulary, {})(row, Identities())
     settle(row)
-    row["answered"] = 1
-    found, _ = contributions(row, Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
-    difference(found, found, vocabulary)
+    settle_beside(row, [row.copy()], np.ones(1, np.bool_), row["bucket"])
+    row["source"], row["answered"] = 0, 1
+    sums = EdgeSums(Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
+    sums.add(row)
+    sums.observations(vocabulary)
+    AddressBook(vocabulary).note(row["client"], row["start"], row["start"])
 
 
 def open_flow_intake(

@@ -5,7 +5,7 @@ owners (table `identities`), then the difference they make to the observations, 
 between the two is mended at the next start: what the last batch brought is in the store, so its difference can be
 computed again, and its token lets it count once.
 
-Invariant: the observations of the layer `network` made here always add up to `contributions` of all flows in the store,
+Invariant: the observations of the layer `network` made here always add up to `EdgeSums` of all flows in the store,
 attributed by all claims in the store.
 """
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
-from chronotope.ingest.flows.edges import Rules, contributions, difference
+from chronotope.ingest.flows.edges import EdgeSums, Rules
 from chronotope.ingest.flows.ends import REACH, settle, settle_beside
 from chronotope.ingest.flows.flowtable import (
     known_requests,
@@ -136,7 +136,7 @@ class FlowWriter:
             changed = settle_beside(rows, known, clients, emitted)
         finally:
             storing.result()
-        self._write_difference(np.concatenate([changed.after, rows]), changed.before, outcome)
+        self._write_difference([rows, changed.after], changed.before, outcome)
         changed.put_back()
         self._memory.add(rows)
         for end in ("client", "server"):
@@ -180,15 +180,17 @@ class FlowWriter:
         clients[rows["client"]] = True
         return _widened(np.unique(rows["bucket"])), clients
 
-    def _write_difference(self, after: np.ndarray, before: np.ndarray, outcome: Outcome, part: str = "") -> None:
+    def _write_difference(
+        self, after: Sequence[np.ndarray], before: np.ndarray, outcome: Outcome, part: str = ""
+    ) -> None:
         """Write what leads from some settled rows to others."""
-        was, left_out_before = contributions(before, self._rules)
-        now, left_out = contributions(after, self._rules)
-        table = difference(now, was, self._vocabulary)
+        sums = EdgeSums(self._rules)
+        for rows in after:
+            outcome.left_out.update(sums.add(rows))
+        outcome.left_out.subtract(sums.add(before, -1))
+        table = sums.observations(self._vocabulary)
         self._insert("observations", table, f"flow-edges-{self._batch}{part}")
         outcome.observations += table.num_rows
-        left_out.subtract(left_out_before)
-        outcome.left_out.update(left_out)
 
     def _read(self, buckets: list[int]) -> np.ndarray:
         rows = read_buckets(self._store, self._vocabulary, buckets)
@@ -213,7 +215,7 @@ class FlowWriter:
                 self._attribute(rows, then)
                 settle(rows)
             emit = np.isin(after["bucket"], part)
-            self._write_difference(after[emit], before[emit], outcome, f"-{number}")
+            self._write_difference([after[emit]], before[emit], outcome, f"-{number}")
         self._refresh([code for code, _, _ in affected], clients, new)
 
     def _refresh(self, addresses: Sequence[int], clients: np.ndarray, owners: Identities) -> None:
@@ -238,7 +240,7 @@ class FlowWriter:
             self._attribute(some, self._owners.snapshot())
         known["answered"] = UNSETTLED
         changed = settle_beside(rows, [known], clients, emitted)
-        self._write_difference(np.concatenate([changed.after, rows]), changed.before, Outcome())
+        self._write_difference([rows, changed.after], changed.before, Outcome())
 
 
 def _rows_in(sent: Sequence[Sent]) -> int:
