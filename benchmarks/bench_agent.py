@@ -1,12 +1,15 @@
 """What the flow collector costs the traffic it watches: nginx under wrk on loopback, with and without the agent.
 
-Runs with and without alternate, so that a machine that grows slower or faster does so for both. The agent sends to a
-server that takes everything and does nothing, as a server elsewhere would. Needs root, nginx and wrk.
+Runs with and without alternate, and each run with it is compared with the mean of its two neighbours without, so that a
+machine that grows slower or faster cancels out; what is told is the median of these comparisons, with their quartiles
+and the load of the machine. The agent sends to a server that takes everything and does nothing, as a server elsewhere
+would. Needs root, nginx and wrk.
 """
 
 from __future__ import annotations
 
 import http.server
+import itertools
 import os
 import re
 import resource
@@ -102,37 +105,40 @@ def taking() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.parametrize("watched", ["tcp", "tcp_and_udp"])
 @pytest.mark.parametrize("connections", ["new", "kept"])
-@pytest.mark.sizes("size", [(2, 3)], [(10, 5)])
+@pytest.mark.sizes("size", [(2, 3)], [(10, 3)])
 def test_agent_beside_a_loaded_server(
-    benchmark: Any, nginx: Nginx, taking: str, connections: str, size: tuple[int, int]
+    benchmark: Any, nginx: Nginx, taking: str, tmp_path: Path, connections: str, watched: str, size: tuple[int, int]
 ) -> None:
-    """`size`: pairs of runs, and seconds of each."""
-    pairs, seconds = size
+    """`size`: runs with the agent, and seconds of each."""
+    runs, seconds = size
     header = ("-H", "Connection: close") if connections == "new" else ()
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"agent: {{datagrams: {str(watched == 'tcp_and_udp').lower()}}}\n")
 
     def load() -> Load:
         return run_wrk(nginx, seconds, header)
 
     load()
-    without, beside, used, peak_kb = [], [], [], 0
-    for _ in range(pairs):
-        without.append(load())
-        with Agent(taking) as agent:
+    without, beside, used, peak_kb = [load()], [], [], 0
+    for _ in range(runs):
+        with Agent(taking, config) as agent:
             beside.append(load())
             used.append(agent.cpu_s() / seconds)
             peak_kb = max(peak_kb, agent.peak_kb())
             told = agent.settled()
-        lost = {name: value for name, value in told.items() if "_lost_" in name and value}
-        assert not lost
+        without.append(load())
+        assert not {name: value for name, value in told.items() if "_lost_" in name and value}
         if connections == "new":
             opened = told['chronotope_agent_events_total{event="opened"}']
             assert opened >= 2 * beside[-1].requests, "each connection is seen from both ends"
-    with Agent(taking) as agent, accounts():
+    with Agent(taking, config) as agent, accounts():
         benchmark.pedantic(load, rounds=1)
         programs = agent.programs()
     benchmark.extra_info.update(
         {
+            "load": os.getloadavg()[0],
             "per_second_without": round(statistics.median(run.per_second for run in without)),
             "per_second_with": round(statistics.median(run.per_second for run in beside)),
             "throughput_lost_percent": compared(without, beside, "per_second", -1),
@@ -149,6 +155,25 @@ def test_agent_beside_a_loaded_server(
     )
 
 
+@pytest.mark.parametrize("interval", ["2s", "5s"])
+@pytest.mark.sizes("reads", [3], [10])
+def test_agent_when_nothing_happens(benchmark: Any, taking: str, interval: str, reads: int) -> None:
+    """What an agent takes that has nothing to tell."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with Agent(taking, interval=interval) as agent:
+        benchmark.pedantic(time.sleep, args=(reads * int(interval[:-1]),), rounds=1)
+        used_s = agent.cpu_s()
+        benchmark.extra_info.update(
+            {
+                "load": os.getloadavg()[0],
+                "agent_cpu_percent": round(100 * used_s / (reads * int(interval[:-1])), 2),
+                "cpu_ms_a_read": round(1000 * used_s / reads, 1),
+                "agent_mb": round(agent.now_kb() / 1024),
+            }
+        )
+
+
 @contextmanager
 def accounts() -> Iterator[None]:
     """Let the kernel account for its programs: that costs time itself."""
@@ -159,19 +184,21 @@ def accounts() -> Iterator[None]:
         BPF_STATS.write_text("0")
 
 
-def compared(without: list[Load], beside: list[Load], name: str, sign: int) -> float:
-    """The median over pairs of how much more (or, with sign -1, less) it is with the agent, in percent."""
-    changes = [getattr(b, name) / getattr(a, name) - 1 for a, b in zip(without, beside, strict=True)]
-    return round(100 * sign * statistics.median(changes), 2)
+def compared(without: list[Load], beside: list[Load], name: str, sign: int) -> list[float]:
+    """How much more (with sign -1: less) it is with the agent, in percent: lower quartile, median, upper quartile."""
+    values = [getattr(run, name) for run in without]
+    means = [(before + after) / 2 for before, after in itertools.pairwise(values)]
+    changes = [100 * sign * (getattr(run, name) / mean - 1) for run, mean in zip(beside, means, strict=True)]
+    return [round(part, 2) for part in statistics.quantiles(changes, n=4, method="inclusive")]
 
 
 class Agent:
     """`chronotope agent flows`, with the kernel's own accounts of its programs."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, config: Path | None = None, interval: str = "5s") -> None:
         self._metrics = free_port()
-        listen = f"127.0.0.1:{self._metrics}"
-        self._process = ChronotopeProcess("agent", "flows", "--server", server, "--metrics-listen", listen)
+        options = ["--server", server, "--metrics-listen", f"127.0.0.1:{self._metrics}", "--interval", interval]
+        self._process = ChronotopeProcess("agent", "flows", *options, *(("--config", str(config)) if config else ()))
 
     def __enter__(self) -> Agent:
         self._process.wait_for("(watching) flows")
@@ -189,6 +216,10 @@ class Agent:
     def peak_kb(self) -> int:
         """The most memory it ever had."""
         return int(self._status("VmHWM"))
+
+    def now_kb(self) -> int:
+        """The memory it has."""
+        return int(self._status("VmRSS"))
 
     def settled(self) -> dict[str, float]:
         """Its metrics, once everything of the run was read."""

@@ -86,7 +86,7 @@ def claim_table(of: Iterable[Claim], from_ms: int) -> pa.Table:
             "port": pa.array([port or None for port in columns[1]], pa.uint16()),
             "service": pa.array(columns[2], pa.string()),
             "namespace": pa.array(columns[3], pa.string()),
-            "from": pa.array([from_ms] * len(rows), pa.int64()).cast(_TIME),
+            "from": pa.array([from_ms] * len(rows), pa.int64()).view(_TIME),
         }
     )
 

@@ -103,8 +103,8 @@ def flow_table(
     behind, behind_port = _behind(seen, translations)
     return pa.table(
         {
-            "start": pa.array(start).cast(_TIME),
-            "end": pa.array(end).cast(_TIME),
+            "start": pa.array(start).view(_TIME),
+            "end": pa.array(end).view(_TIME),
             "client_address": clients,
             "client_port": pa.array(seen.client_port, mask=seen.client_port == 0),
             "server_address": servers,

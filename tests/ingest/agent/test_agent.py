@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,9 @@ def test_short_processes_and_a_server_that_comes_late_lose_nothing(tmp_path):
             network.exec("client", sys.executable, "-S", "-c", FAILS, SERVER4, env=named("lost"))
         time.sleep(2.2)
         assert list((tmp_path / "spool").glob("*.arrow")), "batches wait on disk"
+        libraries = Path(f"/proc/{agent.process.pid}/maps").read_text()
+        assert "/pyarrow/" in libraries
+        assert "/pandas/" not in libraries, "pyarrow would take it along, for 40 MB that nobody needs"
         with ServerProcess(f"chdb://{tmp_path}/store", "--listen", f"127.0.0.1:{port}") as server:
             wait_until_few(tmp_path / "spool")
             assert agent.stop() == 0
