@@ -1,60 +1,81 @@
 /** The page: holds the state, asks for what it needs, and shows it. */
 
 import { DARK, groupings, LIGHT, TopologyView } from '@chronotope/core';
-import type { Graph, Positions, Selection, Theme } from '@chronotope/core';
-import { Asking, Refused } from './asking.ts';
+import type { Graph, Positions, Theme } from '@chronotope/core';
+import { Asking } from './asking.ts';
 import { filterControls, lookControls, modeControls } from './controls.ts';
-import { addSeries, edgeDetails, neighboursTables, seriesOf, serviceDetails } from './details.ts';
 import type { DetailActions } from './details.ts';
-import { h, part } from './dom.ts';
+import { part } from './dom.ts';
+import { Drawer } from './drawer.ts';
 import { legendOf } from './legend.ts';
-import { eventsList, eventsOf, graphTable, servicesList } from './lists.ts';
-import type { TopologyEvent } from './lists.ts';
-import { Pins } from './pins.ts';
-import { latestData, readPositions, readShown, spanQuery } from './reading.ts';
+import { Marking } from './marking.ts';
+import { announce, sayProblem } from './messages.ts';
+import type { Page } from './page.ts';
+import { pinControl, Pins } from './pins.ts';
+import { Playing } from './playing.ts';
+import { latestData, readPositions, readShown } from './reading.ts';
 import type { Shown } from './reading.ts';
-import { changeStep, durationMs, parseState, spanOf, stateQuery, timeMs, windowQuery } from './state.ts';
+import { SpanReader } from './span.ts';
+import { durationMs, parseState, spanOf, stateQuery, timeMs } from './state.ts';
 import type { State } from './state.ts';
-import { changesOf, nextChange, Timebar, timelineOf } from './timebar.ts';
+import { chosenTheme, rememberTheme, showTheme } from './themes.ts';
+import { Timebar } from './timebar.ts';
 import { formatTime, rfc3339 } from './times.ts';
 
 const LIVE_MS = 10_000;
-const PLAY_MS = 900;
-const PLAY_STEPS = 60;
-const MOST_SERIES = 8;
+const INSETS = { left: 40, top: 68, right: 40, bottom: 30 }; // beside the drawing's controls
+const LISTS = ['services', 'events', 'table'] as const;
 
 /** Changes of these need a new graph. */
 const ASKED: readonly (keyof State)[] = ['at', 'window', 'mode', 'before', 'view', 'layers', 'group', 'namespace', 'focus', 'depth', 'direction', 'colour', 'label'];
+/** Changes of these show other services, so that all of them are brought onto the screen. */
+const REFITTED: readonly (keyof State)[] = ['focus', 'group', 'namespace', 'depth', 'direction', 'view', 'layers'];
 /** Changes of these need a new timeline. */
 const SPANNED: readonly (keyof State)[] = ['at', 'window', 'range', 'until', 'view', 'layers'];
+/** After changes of these it no longer stands out what depends on a service. */
+const UNMARKED: readonly (keyof State)[] = ['focus', 'group', 'namespace', 'mode'];
 
-export class App {
+export class App implements Page {
   #state: State;
   #theme: Theme;
   #shown: Shown | null = null;
   #whole: Graph = { nodes: [], edges: [] };
-  #events: TopologyEvent[] = [];
-  #playing: ReturnType<typeof setInterval> | undefined;
-  #span = '';
-  #blast: ReadonlySet<string> | null = null;
-  readonly #asking = new Asking((busy) => (part('busy').hidden = !busy));
+  readonly asking = new Asking((busy) => (part('busy').hidden = !busy));
   readonly #positions = new Map<string, Positions>();
+  readonly #span = new SpanReader(this.asking);
+  readonly #playing = new Playing(this, () => this.#render());
+  readonly #marking = new Marking(this);
+  readonly #storage: Storage | null;
   readonly #pins: Pins;
   readonly #view: TopologyView;
   readonly #bar: Timebar;
+  readonly #drawer: Drawer;
 
   constructor(storage: Storage | null) {
     this.#state = parseState(location.search);
-    this.#theme = this.#chosenTheme(storage);
+    this.#theme = chosenTheme(storage);
+    this.#storage = storage;
     this.#pins = new Pins(storage);
-    const insets = { left: 40, top: 68, right: 40, bottom: 30 };
-    this.#view = new TopologyView(part('drawing'), { theme: this.#theme, insets, name: 'Topology' });
-    this.#bar = new Timebar(part('timeline'), (ms, done) => this.#slide(ms, done));
-    this.#listen(storage);
-    this.#showTheme();
+    this.#view = new TopologyView(part('drawing'), { theme: this.#theme, insets: INSETS, name: 'Topology' });
+    this.#bar = new Timebar(part('timeline'), (ms, done) => this.#playing.slide(ms, done));
+    this.#drawer = new Drawer(this, this.#actions);
+    this.#listen();
+    showTheme(this.#theme);
   }
 
-  /** For whoever drives the page: where services are on the screen, and what is drawn. */
+  get state(): State {
+    return this.#state;
+  }
+
+  get shown(): Shown | null {
+    return this.#shown;
+  }
+
+  get theme(): Theme {
+    return this.#theme;
+  }
+
+  /** Whoever drives the page asks it where services are on the screen, and what is drawn. */
   get view(): TopologyView {
     return this.#view;
   }
@@ -64,35 +85,35 @@ export class App {
     void this.#load();
     void this.#loadSpan(true);
     setInterval(() => {
-      if (this.#state.at !== 'now' || document.hidden || this.#playing) return;
+      if (this.#state.at !== 'now' || document.hidden || this.#playing.running || this.asking.waitsFor('graph')) return;
       void this.#load();
       void this.#loadSpan(true);
     }, LIVE_MS);
   }
 
-  #change = (change: Partial<State>): void => {
+  readonly change = (change: Partial<State>): void => {
     const before = this.#state;
     this.#state = { ...before, ...change };
     const changed = (names: readonly (keyof State)[]): boolean => names.some((name) => String(before[name]) !== String(this.#state[name]));
     const query = stateQuery(this.#state);
     history.replaceState(null, '', query ? `?${query}` : location.pathname);
-    if (changed(['focus', 'group', 'namespace', 'mode'])) this.#blast = null;
+    if (changed(UNMARKED)) this.#marking.clear();
     this.#render();
-    if (changed(ASKED)) void this.#load(changed(['focus', 'group', 'namespace', 'depth', 'direction', 'view', 'layers']));
+    if (changed(ASKED)) void this.#load(changed(REFITTED));
     if (changed(SPANNED)) void this.#loadSpan(false);
   };
 
   async #load(refit = false): Promise<void> {
     try {
-      const shown = await readShown(this.#asking, this.#state);
+      const shown = await readShown(this.asking, this.#state);
       if (!shown) return;
       await this.#placesFor(shown);
       this.#shown = shown;
       if (!this.#state.focus && !this.#state.namespace && !shown.grouping) this.#whole = shown.graph;
-      this.#say('');
+      sayProblem('');
       this.#draw(refit);
     } catch (error) {
-      this.#say(error instanceof Refused ? error.message : String(error));
+      sayProblem(error);
     }
   }
 
@@ -100,8 +121,22 @@ export class App {
   async #placesFor(shown: Shown): Promise<void> {
     const known = this.#positions.get(shown.grouping);
     if (known && shown.graph.nodes.every(({ id }) => known.has(id))) return;
-    const found = await readPositions(this.#asking, shown.grouping);
+    const found = await readPositions(this.asking, shown.grouping);
     if (found) this.#positions.set(shown.grouping, found);
+  }
+
+  async #loadSpan(always: boolean): Promise<void> {
+    try {
+      const span = await this.#span.read(this.#state, always);
+      if (!span) return;
+      this.#bar.setTimeline(span.timeline, span.changes);
+      this.#bar.setMarks(span.events.filter(({ told }) => told));
+      this.#drawer.events = span.events;
+      this.#renderTime();
+      if (this.#state.panel === 'events') this.#drawer.render();
+    } catch (error) {
+      sayProblem(error);
+    }
   }
 
   #draw(refit: boolean): void {
@@ -117,85 +152,20 @@ export class App {
     const first = this.#view.graph.nodes.length === 0;
     this.#view.setGraph(shown.graph, positions);
     if (this.#state.select) this.#view.select(this.#state.select);
-    this.#mark();
+    this.#marking.render();
     this.#render();
-    this.#renderDrawer(); // before the view is fitted: it takes some of the space
+    this.#drawer.render(); // before the view is fitted: it takes some of the space
     if (refit || first) this.#view.fit();
-  }
-
-  async #loadSpan(always: boolean): Promise<void> {
-    const query = spanQuery(this.#state, Date.now());
-    const wanted = JSON.stringify([query, windowQuery(this.#state)]);
-    if (!always && wanted === this.#span) return;
-    this.#span = wanted;
-    const { view, layers } = windowQuery(this.#state);
-    try {
-      const asked = { ...query, view, ...(layers ? { layers } : {}) };
-      const [timeline, changes, events] = await Promise.all([
-        this.#asking.ask('timeline', 'api/v1/timeline', asked),
-        this.#asking.ask('changes', 'api/v1/timeline', { ...asked, step: changeStep(this.#state) }),
-        this.#asking.ask('events', 'api/v1/events', query),
-      ]);
-      if (timeline && changes) this.#bar.setTimeline(timelineOf(timeline), changesOf(timelineOf(changes)));
-      if (events) this.#events = eventsOf(events);
-      this.#bar.setMarks(this.#events.filter(({ told }) => told));
-      this.#renderTime();
-      if (this.#state.panel === 'events') this.#renderDrawer();
-    } catch (error) {
-      this.#say(error instanceof Refused ? error.message : String(error));
-    }
-  }
-
-  #slide(ms: number, done: boolean): void {
-    this.#stop();
-    const { to } = spanOf(this.#state, Date.now());
-    const live = done && this.#state.until === 'now' && ms >= to - 10_000;
-    this.#change({ at: live ? 'now' : rfc3339(ms), until: this.#heldUntil() });
-  }
-
-  /** While the past is looked at, the slider's end stays where it is. */
-  #heldUntil(): string {
-    return this.#state.until === 'now' && this.#state.at === 'now' ? 'now' : this.#state.until;
-  }
-
-  #step(forward: boolean): void {
-    this.#stop();
-    const at = this.#shown?.at ?? Date.now();
-    const found = nextChange(this.#bar.changes, at, forward);
-    if (found === null) this.#announce(`No ${forward ? 'later' : 'earlier'} change in the last ${this.#state.range}.`);
-    else this.#change({ at: rfc3339(found) });
-  }
-
-  #play(): void {
-    if (this.#playing) {
-      this.#stop();
-      return;
-    }
-    const { from, to } = spanOf(this.#state, Date.now());
-    const step = Math.max(10_000, Math.round((to - from) / PLAY_STEPS / 10_000) * 10_000);
-    let at = this.#state.at === 'now' ? from : timeMs(this.#state.at, Date.now());
-    this.#playing = setInterval(() => {
-      at += step;
-      if (at >= to) this.#stop();
-      this.#change({ at: rfc3339(Math.min(at, to)) });
-    }, PLAY_MS);
-    this.#render();
-  }
-
-  #stop(): void {
-    clearInterval(this.#playing);
-    this.#playing = undefined;
-    this.#render();
   }
 
   #render(): void {
     const state = this.#state;
-    part('modes').replaceChildren(...modeControls(state, this.#shown?.at ?? Date.now(), this.#change));
-    part('looks').replaceChildren(...lookControls(state, groupings(this.#whole), this.#change), this.#pinControl());
-    part('filters').replaceChildren(...filterControls(state, this.#change));
+    part('modes').replaceChildren(...modeControls(state, this.#shown?.at ?? Date.now(), this.change));
+    part('looks').replaceChildren(...lookControls(state, groupings(this.#whole), this.change), this.#pinControl());
+    part('filters').replaceChildren(...filterControls(state, this.change));
     part<HTMLInputElement>('search').value = state.search;
-    for (const name of ['services', 'events', 'table'] as const) part(`show-${name}`).setAttribute('aria-pressed', String(state.panel === name));
-    part('play').textContent = this.#playing ? 'Pause' : 'Play';
+    for (const name of LISTS) part(`show-${name}`).setAttribute('aria-pressed', String(state.panel === name));
+    part('play').textContent = this.#playing.running ? 'Pause' : 'Play';
     part('live').setAttribute('aria-pressed', String(state.at === 'now'));
     part<HTMLSelectElement>('range').value = state.range;
     const empty = this.#shown !== null && this.#shown.graph.nodes.length === 0;
@@ -218,155 +188,45 @@ export class App {
 
   #pinControl(): HTMLElement {
     const grouping = this.#shown?.grouping ?? '';
-    const count = this.#pins.count(grouping);
-    const reset = (): void => {
+    return pinControl(this.#pins.count(grouping), () => {
       this.#pins.clear(grouping);
       this.#draw(false);
-    };
-    return count ? h('button', { type: 'button', onclick: reset }, `Put ${count} moved ${count === 1 ? 'service' : 'services'} back`) : h('span', { class: 'note' }, 'Drag a service to move it: its place is remembered.');
+    });
   }
 
-  #renderDrawer(): void {
-    const { panel, select } = this.#state;
-    const drawer = part('drawer');
-    const table = panel === 'table' && this.#shown !== null;
-    part('sheet').hidden = !table;
-    if (table && this.#shown) part('sheet').replaceChildren(graphTable(this.#shown.graph, (id) => this.#change({ select: id, panel: 'none' })));
-    const selected = this.#view.selection;
-    if (select && selected) this.#renderDetails(selected);
-    else if (panel === 'services' && this.#shown) drawer.replaceChildren(this.#listHeader('Services'), servicesList(this.#shown.graph, this.#state.search, (id) => this.#pick(id)));
-    else if (panel === 'events') drawer.replaceChildren(this.#listHeader('Changes and events'), eventsList(this.#events, Date.now(), (event) => this.#openEvent(event)));
-    else drawer.replaceChildren();
-    drawer.hidden = drawer.childElementCount === 0;
-    document.body.classList.toggle('drawn', !drawer.hidden);
-  }
-
-  #listHeader(title: string): HTMLElement {
-    const close = h('button', { type: 'button', class: 'close', 'aria-label': `Close ${title.toLowerCase()}`, onclick: () => this.#show('none') }, '×');
-    return h('header', {}, h('h2', {}, title), close);
-  }
-
-  #renderDetails(selected: NonNullable<Selection>): void {
-    const drawer = part('drawer');
-    const same = drawer.dataset.of === this.#state.select && drawer.childElementCount > 0;
-    const more = same ? [...part('more').childNodes] : [];
-    const grouped = Boolean(this.#shown?.grouping);
-    drawer.dataset.of = this.#state.select;
-    drawer.replaceChildren(selected.node ? serviceDetails(selected.node, this.#theme, grouped, this.#actions) : edgeDetails(selected.edge, Date.now(), this.#actions));
-    // What was asked for a moment ago stays until the new answer is there: nothing flickers.
-    part('more').replaceChildren(...more);
-    if (!selected.node?.members) void this.#loadDetails(selected);
-  }
-
-  async #loadDetails(selected: NonNullable<Selection>): Promise<void> {
-    const of = this.#state.select;
-    try {
-      const found = selected.node ? await this.#serviceMore(selected.node.id) : [await this.#series([selected.edge.id], '')];
-      if (of !== this.#state.select || found.some((own) => own === null)) return;
-      document.getElementById('more')?.replaceChildren(...found.filter((own) => own !== null));
-    } catch (error) {
-      document.getElementById('more')?.replaceChildren(h('p', { class: 'note' }, error instanceof Error ? error.message : String(error)));
-    }
-  }
-
-  async #serviceMore(id: string): Promise<(HTMLElement | null)[]> {
-    const query = { ...windowQuery(this.#state), at: this.#state.at, measures: 'full' };
-    const answer = (await this.#asking.ask('service', `api/v1/services/${encodeURIComponent(id)}`, query)) as {
-      callers: { id: string; evidence: Record<string, { calls?: number }> }[];
-      callees: { id: string; evidence: Record<string, { calls?: number }> }[];
-    } | null;
-    if (!answer) return [null];
-    const side = answer.callers.length ? 'callers' : 'callees';
-    const worth = ({ evidence }: { evidence: Record<string, { calls?: number }> }): number => (evidence.ipc ?? evidence.trace)?.calls ?? 0;
-    const busiest = [...answer[side]].sort((a, b) => worth(b) - worth(a)).slice(0, MOST_SERIES);
-    const left = answer[side].length > busiest.length ? `its ${MOST_SERIES} busiest ${side}` : `all its ${side}`;
-    const series = busiest.length ? await this.#series(busiest.map((edge) => edge.id), `${side === 'callers' ? 'From' : 'To'} ${left}`) : null;
-    return busiest.length && !series ? [null] : [...(series ? [series] : []), ...neighboursTables(answer, this.#actions)];
-  }
-
-  async #series(edges: readonly string[], note: string): Promise<HTMLElement | null> {
-    const { view, layers } = windowQuery(this.#state);
-    const query = { ...spanQuery(this.#state, Date.now()), view, ...(layers ? { layers } : {}) };
-    const answers = await Promise.all(edges.map((id, at) => this.#asking.ask(`series ${at}`, `api/v1/edges/${id}`, query)));
-    if (answers.some((answer) => answer === null)) return null;
-    const shownMs = this.#shown?.at ?? Date.now();
-    return seriesOf(addSeries(answers, shownMs, note));
-  }
+  readonly #pick = (id: string): void => {
+    this.#view.select(id || null);
+    if (id) this.#view.reveal(id);
+    this.#marking.clear();
+    this.change({ select: id });
+    this.#marking.render();
+    this.#drawer.render();
+  };
 
   readonly #actions: DetailActions = {
-    select: (id) => this.#pick(id),
-    focus: (id) => this.#change({ focus: id, depth: 1, direction: 'both' }),
-    open: (namespace) => this.#change({ namespace, group: '', select: '' }),
-    blast: (id) => void this.#blastRadius(id),
+    select: this.#pick,
+    focus: (id) => this.change({ focus: id, depth: 1, direction: 'both' }),
+    open: (namespace) => this.change({ namespace, group: '', select: '' }),
+    blast: (id) => void this.#marking.blastRadius(id),
     close: () => this.#pick(''),
   };
 
-  #pick(id: string): void {
-    this.#view.select(id || null);
-    if (id) this.#view.reveal(id);
-    this.#blast = null;
-    this.#change({ select: id });
-    this.#mark();
-    this.#renderDrawer();
-  }
-
-  async #blastRadius(id: string): Promise<void> {
-    try {
-      const answer = (await this.#asking.ask('blast', `api/v1/services/${encodeURIComponent(id)}/blast-radius`, { at: this.#state.at, window: this.#state.window })) as {
-        callers: { service: string; hops: number }[];
-        totals: { callers: number; direct: number };
-      } | null;
-      if (!answer) return;
-      this.#view.select(null);
-      this.#blast = new Set([id, ...answer.callers.map(({ service }) => service)]);
-      this.#mark();
-      this.#announce(answer.callers.length ? `${answer.totals.callers} services depend on ${id}, ${answer.totals.direct} of them directly.` : `No service depends on ${id}.`);
-    } catch (error) {
-      this.#say(error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  /** Let stand out what a search found, or what depends on a service. */
-  #mark(): void {
-    const search = this.#state.search.toLowerCase();
-    const found = search ? (this.#shown?.graph.nodes ?? []).filter(({ id }) => id.toLowerCase().includes(search)).map(({ id }) => id) : null;
-    this.#view.mark(this.#blast ?? found);
-    part('found').textContent = found ? `${found.length} found` : '';
-  }
-
-  #openEvent(event: TopologyEvent): void {
-    this.#change({ at: rfc3339(event.ms + durationMs(this.#state.window) / 2), select: event.subject });
-  }
-
-  #show(panel: State['panel']): void {
-    this.#view.select(null);
-    this.#change({ panel: this.#state.panel === panel ? 'none' : panel, select: '' });
-    this.#renderDrawer();
-  }
-
-  #listen(storage: Storage | null): void {
+  #listen(): void {
     const click = (id: string, act: () => void): void => part(id).addEventListener('click', act);
-    click('play', () => this.#play());
-    click('earlier', () => this.#step(false));
-    click('later', () => this.#step(true));
-    click('live', () => this.#change({ at: 'now', until: 'now' }));
+    click('play', () => this.#playing.toggle());
+    click('earlier', () => this.#playing.step(this.#bar, false));
+    click('later', () => this.#playing.step(this.#bar, true));
+    click('live', () => this.change({ at: 'now', until: 'now' }));
     click('fit', () => this.#view.fit());
     click('closer', () => this.#view.zoomBy(1.35));
     click('farther', () => this.#view.zoomBy(1 / 1.35));
-    click('theme', () => this.#toggleTheme(storage));
+    click('theme', () => this.#toggleTheme());
     click('latest', () => void this.#goToLatest());
-    for (const name of ['services', 'events', 'table'] as const) click(`show-${name}`, () => this.#show(name));
+    for (const name of LISTS) click(`show-${name}`, () => this.#drawer.show(name));
     const range = part<HTMLSelectElement>('range');
-    range.addEventListener('change', () => this.#change({ range: range.value }));
+    range.addEventListener('change', () => this.change({ range: range.value }));
     this.#listenSearch(part<HTMLInputElement>('search'));
-    this.#view.on('select', (selection) => this.#pick(selection?.node?.id ?? selection?.edge?.id ?? ''));
-    this.#view.on('open', ({ node }) => {
-      if (node) (node.members === undefined ? this.#actions.focus : this.#actions.open)(node.members === undefined ? node.id : (node.attributes.namespace ?? node.id));
-    });
-    this.#view.on('pin', ({ id, x, y }) => {
-      this.#pins.set(this.#shown?.grouping ?? '', id, x, y);
-      this.#render();
-    });
+    this.#listenView();
     addEventListener('popstate', () => {
       this.#state = parseState(location.search);
       void this.#load(true);
@@ -374,57 +234,47 @@ export class App {
     });
   }
 
+  #listenView(): void {
+    this.#view.on('select', (selection) => this.#pick(selection?.node?.id ?? selection?.edge?.id ?? ''));
+    this.#view.on('open', ({ node }) => {
+      if (!node) return;
+      if (node.members === undefined) this.#actions.focus(node.id);
+      else this.#actions.open(node.attributes.namespace ?? node.id);
+    });
+    this.#view.on('pin', ({ id, x, y }) => {
+      this.#pins.set(this.#shown?.grouping ?? '', id, x, y);
+      this.#render();
+    });
+  }
+
   #listenSearch(search: HTMLInputElement): void {
     search.addEventListener('input', () => {
-      this.#blast = null;
-      this.#change({ search: search.value.trim() });
-      this.#mark();
-      this.#renderDrawer();
+      this.#marking.clear();
+      this.change({ search: search.value.trim() });
+      this.#marking.render();
+      this.#drawer.render();
     });
     search.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter') return;
-      const wanted = this.#state.search.toLowerCase();
-      const found = (this.#shown?.graph.nodes ?? []).filter(({ id }) => id.toLowerCase().includes(wanted)).map(({ id }) => id);
-      if (found.length === 1) this.#pick(found[0]);
-      if (found.length) this.#view.fit(found);
+      const found = this.#marking.found();
+      if (found?.length === 1) this.#pick(found[0]);
+      if (!found) this.#view.fit();
+      else if (found.length) this.#view.fit(found);
     });
   }
 
   async #goToLatest(): Promise<void> {
-    const found = await latestData(this.#asking, Date.now());
-    if (found === null) this.#announce('The store is empty: nothing was ever seen.');
-    else this.#change({ at: rfc3339(found), until: rfc3339(found) });
+    const found = await latestData(this.asking, Date.now());
+    if (found === null) announce('The store is empty: nothing was ever seen.');
+    else this.change({ at: rfc3339(found), until: rfc3339(found) });
   }
 
-  #chosenTheme(storage: Storage | null): Theme {
-    const chosen = storage?.getItem('chronotope.theme');
-    const dark = chosen ? chosen === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-    return dark ? DARK : LIGHT;
-  }
-
-  #toggleTheme(storage: Storage | null): void {
+  #toggleTheme(): void {
     this.#theme = this.#theme.dark ? LIGHT : DARK;
-    storage?.setItem('chronotope.theme', this.#theme.dark ? 'dark' : 'light');
-    this.#showTheme();
+    rememberTheme(this.#storage, this.#theme);
+    showTheme(this.#theme);
     this.#view.setOptions({ theme: this.#theme });
     this.#render();
     this.#draw(false);
-  }
-
-  #showTheme(): void {
-    document.documentElement.dataset.theme = this.#theme.dark ? 'dark' : 'light';
-    part('theme').textContent = this.#theme.dark ? 'Light' : 'Dark';
-  }
-
-  #say(problem: string): void {
-    part('problem').hidden = !problem;
-    part('problem').textContent = problem;
-  }
-
-  #announce(text: string): void {
-    const said = part('said');
-    said.textContent = text;
-    said.classList.add('shown');
-    setTimeout(() => said.classList.remove('shown'), 6000);
   }
 }

@@ -16,6 +16,11 @@ export class Asking {
   /** `changed` hears whether some question is running. */
   constructor(private readonly changed: (busy: boolean) => void) {}
 
+  /** Whether a question of a kind has no answer yet. */
+  waitsFor(kind: string): boolean {
+    return this.#running.has(kind);
+  }
+
   /** Ask for JSON; null when a newer question of the same kind took its place. */
   async ask(kind: string, path: string, query: Readonly<Record<string, string>> = {}): Promise<unknown> {
     this.#running.get(kind)?.abort();

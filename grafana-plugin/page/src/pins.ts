@@ -1,6 +1,7 @@
 /** Places that a person gave to services: kept by the browser, and put over those of the server. */
 
 import type { Positions } from '@chronotope/core';
+import { h } from './dom.ts';
 
 const KEY = 'chronotope.pins';
 
@@ -44,4 +45,10 @@ export class Pins {
       // Storage may be full or forbidden: pins last as long as the page then.
     }
   }
+}
+
+/** How many services were moved, and a way to put them back. */
+export function pinControl(count: number, reset: () => void): HTMLElement {
+  if (!count) return h('span', { class: 'note' }, 'Drag a service to move it: its place is remembered.');
+  return h('button', { type: 'button', onclick: reset }, `Put ${count} moved ${count === 1 ? 'service' : 'services'} back`);
 }
