@@ -21,6 +21,7 @@ from chronotope.server.events.layer import (
     LayerState,
     Rules,
     advance,
+    begin_of,
     new_layer,
     with_strands,
 )
@@ -167,7 +168,8 @@ class Detector:
         self.alive[edge] |= bit
         number, evident = int(self.numbers[edge]), int(turn["at"])
         if unknown:
-            return None if self._is_baseline(name, bucket) else Found(NEW, number, bucket, evident, (name,))
+            known = bucket < int(turn["begin"]) + self.rules.baseline
+            return None if known else Found(NEW, number, bucket, evident, (name,))
         return Found(RETURNED, number, bucket, evident, (name,)) if returned else None
 
     def _gone(self, name: str, edge: int, turn: np.void, heard: dict[str, np.ndarray]) -> Found | None:
@@ -188,4 +190,4 @@ class Detector:
         return bool(at - times[max(int(np.searchsorted(times, at)) - 1, 0)] > OUT_BUCKETS)
 
     def _is_baseline(self, name: str, bucket: int) -> bool:
-        return bucket < int(self.layers[name].head["begin"][0]) + self.rules.baseline
+        return bucket < begin_of(self.layers[name].head[0], bucket) + self.rules.baseline

@@ -40,13 +40,14 @@ from chronotope.server.events.young import (
 
 # Of the state and of what is compiled into this file: raise it with a change of silence.py or young.py too. The cache
 # of compiled code looks at this file alone, and a state that other rules made is no state.
-VERSION = 4
+VERSION = 5
 KEPT_HOURS = 24 * 40  # how long a silence is still divided by hours
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
 
 _USUAL, _SHARE = 20.0, 0.3  # of so many strands usually in a bucket, less than this share are an outage too
 _HOLE = 30  # buckets without anything: what was done in them was not seen
+_GLIMPSE, _APART = 60.0, 360  # ticks, ten minutes; buckets, an hour
 _SHORTEST = 3  # ticks of silence
 _CAUTION = 2.0  # what is not known exactly (rhythm, tail) must not break the promise
 _SHAPE_TICKS = 360.0  # how many ticks of an even day the layer's shape begins with
@@ -70,7 +71,16 @@ HEAD = np.dtype(
         ("starts", np.float64, (KEPT_HOURS,)),  # clock when an hour began
     ]
 )
-TURN = np.dtype([("at", np.int64), ("kind", np.int8), ("strand", np.int32), ("last", np.int64), ("chance", np.float64)])
+TURN = np.dtype(
+    [
+        ("at", np.int64),
+        ("kind", np.int8),
+        ("strand", np.int32),
+        ("last", np.int64),
+        ("chance", np.float64),
+        ("begin", np.int64),  # of the layer, as it was known then
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +179,13 @@ def _advance(
     for at in range(len(buckets)):
         bucket = buckets[at]
         spoke = float(bounds[at + 1] - bounds[at])
+        begin = begin_of(head, bucket)
         ticks = float(width) if _is_covered(head, spoke, width) else 0.0
         if ticks == 0 or (head["begin"] >= 0 and bucket - head["last"] > _HOLE * width):
             head["hole"] = bucket
             _begin_anew(state, bucket, rules)
         _turn_hours(state, bucket, rules)
+        head["begin"] = begin
         if bucket - head["last"] > OUT_BUCKETS:
             head["back"] = bucket
         head["last"] = bucket
@@ -182,7 +194,7 @@ def _advance(
             kind = _speak(state, strand[row], bucket, count[row], ticks, width, rules)
             if kind >= 0:
                 turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, kind, strand[row]
-                turns[found]["last"] = bucket
+                turns[found]["last"], turns[found]["begin"] = bucket, head["begin"]
                 found += 1
         head["clock"] += ticks
         head["ticks"][hour] += ticks
@@ -190,6 +202,17 @@ def _advance(
         if head["clock"] >= head["next_due"]:
             found = _fall_silent(state, bucket, width, rules, turns, found)
     return found
+
+
+@compiled
+def begin_of(head: Record, bucket: int) -> int:
+    """Return when a layer began that has evidence of a bucket now.
+
+    Some minutes of evidence with an hour or more after them are no history: a sender's clock was wrong, or somebody
+    tried something. They do not make all that comes later new.
+    """
+    glimpsed = head["clock"] < _GLIMPSE and bucket - head["last"] > _APART
+    return int(bucket if head["begin"] < 0 or glimpsed else head["begin"])
 
 
 @compiled

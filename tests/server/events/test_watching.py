@@ -146,6 +146,17 @@ def test_a_clock_that_is_a_day_ahead_holds_nothing_up(store: Store) -> None:
     assert told(store) == STORY
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_clock_that_is_weeks_behind_makes_nothing_new(store: Store, first: bool) -> None:
+    """Some rows from long ago, before or after all others came, are no history in which the others were not there."""
+    odd = [(at - 20 * 86_400, "front", name, 1) for at, name in ((0, "odd"), (20, "a"), (90_000, "odd"))]
+    own = watcher(store)
+    for rows in (odd, BACKGROUND + LIFE) if first else (BACKGROUND + LIFE, odd):
+        write(store, rows)
+        own.look(complete=True)
+    assert [event for event in told(store) if event[1] != "odd"] == STORY
+
+
 def test_a_store_that_fails_loses_no_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     own = watcher(store)
     write(store, BACKGROUND[: len(BACKGROUND) // 2])
