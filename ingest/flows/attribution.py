@@ -16,6 +16,8 @@ from chronotope.ingest.flows.rows import CLIENT, SERVER, FlowVocabulary
 from chronotope.ingest.identity import Identities
 from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
 
+_REMEMBERED = 65_536  # questions that are not asked again, at least
+
 
 class Attribution:
     """Sets `source` and `target` of rows. Not thread-safe: the writer of flows has one."""
@@ -27,6 +29,7 @@ class Attribution:
         self._named = np.empty(0, np.int32)  # node of each service that an agent named
         self._owners: Identities | None = None
         self._owned = np.empty(0, np.int32)
+        self._answers: _Answers | None = None
 
     def __call__(self, rows: np.ndarray, owners: Identities) -> None:
         """Attribute FLOW[M] in place."""
@@ -37,16 +40,22 @@ class Attribution:
             ("source", "client", CLIENT, np.zeros(len(rows), np.uint16)),
             ("target", "server", SERVER, np.ascontiguousarray(rows["server_port"])),
         ):
-            codes = np.ascontiguousarray(rows[address])
-            first, asked = _questions(codes, ports, moment, SEED)
-            nodes = self._nodes(codes[first], ports[first], start[first], owners)
+            nodes = self._nodes(np.ascontiguousarray(rows[address]), ports, moment, start)
             own = (rows["observer"] == observer) & (rows["own"] >= 0)
-            rows[end] = np.where(own, self._named[rows["own"]], nodes[asked])
+            rows[end] = np.where(own, self._named[rows["own"]], nodes)
 
-    def _nodes(self, codes: np.ndarray, ports: np.ndarray, times_ms: np.ndarray, owners: Identities) -> np.ndarray:
-        """Return whose the addresses were, or the addresses' own nodes."""
-        service = owners.owners(self._vocabulary.addresses.values, ports, times_ms, codes).service
-        nodes: np.ndarray = np.where(service >= 0, self._owned[service], self._bare[codes])
+    def _nodes(self, codes: np.ndarray, ports: np.ndarray, moments: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
+        """Return whose the addresses were, or the addresses' own nodes; each question is asked once."""
+        assert self._owners is not None
+        answers, self._answers = self._answers, None  # should this fail half-way, they are not used again
+        if answers is None or not answers.has_room(len(codes)):
+            answers = _Answers(len(codes))
+        asked, new = answers.ask(codes, ports, moments)
+        texts = self._vocabulary.addresses.values
+        service = self._owners.owners(texts, ports[new], times_ms[new], codes[new]).service
+        answers.tell(np.where(service >= 0, self._owned[service], self._bare[codes[new]]))
+        self._answers = answers
+        nodes: np.ndarray = answers.nodes[asked]
         return nodes
 
     def _prepare(self, owners: Identities) -> None:
@@ -62,6 +71,7 @@ class Attribution:
             owned = [self._node(service, kind) for service, kind in owners.services]
             self._owned = np.array([*owned, -1], np.int32)
             self._owners = owners
+            self._answers = None
         kinds = {service: kind for service, kind in owners.services}
         named = [self._node(name, kinds.get(name, "service")) for name in names.values]
         self._named = np.array([*named, -1], np.int32)
@@ -70,35 +80,67 @@ class Attribution:
         return self._vocabulary.node(self._aliases.get(service, service), kind)
 
 
+_QUESTION = np.dtype([("moment", "<i8"), ("address", "<i4"), ("port", "<u2")])
+
+
+class _Answers:
+    """Nodes of addresses, by address, port and moment, for one snapshot of owners."""
+
+    def __init__(self, rows: int) -> None:
+        """Have room for a batch of so many rows, and for as many more as are remembered."""
+        room = rows + _REMEMBERED
+        self._table = np.full(table_size(room), -1, np.int32)
+        self._questions = np.empty(room, _QUESTION)
+        self._count = 0
+        self.nodes = np.empty(room, np.int32)
+
+    def has_room(self, rows: int) -> bool:
+        """Whether a batch of so many rows can be asked."""
+        return self._count + rows <= len(self.nodes)
+
+    def ask(self, codes: np.ndarray, ports: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return each row's place among the answers, and the rows that asked first what is still to be told."""
+        found: tuple[np.ndarray, np.ndarray]
+        found = _ask(codes, ports, moments, self._table, self._questions, self._count, SEED)
+        return found
+
+    def tell(self, nodes: np.ndarray) -> None:
+        """Take the answers to what is new, in the order of `ask`."""
+        self.nodes[self._count : self._count + len(nodes)] = nodes
+        self._count += len(nodes)
+
+
 def _moments(times_ms: np.ndarray, owners: Identities) -> np.ndarray:
     """Return int64[N]: where it is the same, an address has the same owner."""
     if not len(times_ms):
         return times_ms
     first, last = owners.moments(np.array([times_ms.min(), times_ms.max()]))
-    return np.zeros(len(times_ms), np.int64) if first == last else owners.moments(times_ms)
+    return np.full(len(times_ms), first) if first == last else owners.moments(times_ms)
 
 
 @njit(cache=True, nogil=True)
-def _questions(codes, ports, moments, seed):  # type: ignore[no-untyped-def]
-    """Return the places of the first of each distinct (address, port, moment), and which of them each row asks for."""
-    mask = np.uint64(table_size(len(codes)) - 1)
-    table = np.full(mask + np.uint64(1), -1, np.int32)
-    first = np.empty(len(codes), np.int64)
+def _ask(codes, ports, moments, table, questions, count, seed):  # type: ignore[no-untyped-def]
+    """Look questions up, and append those that are new."""
+    mask = np.uint64(len(table) - 1)
     asked = np.empty(len(codes), np.int32)
-    count = 0
+    new = np.empty(len(codes), np.int64)
+    known = count
     for i in range(len(codes)):
         slot = slot_of(np.uint64(codes[i]), np.uint64(moments[i]), np.uint64(ports[i]), mask, seed)
         while table[slot] >= 0:
-            known = first[table[slot]]
-            if codes[known] == codes[i] and ports[known] == ports[i] and moments[known] == moments[i]:
+            question = questions[table[slot]]
+            if question["address"] == codes[i] and question["moment"] == moments[i] and question["port"] == ports[i]:
                 break
             slot = (slot + 1) & np.int64(mask)
         if table[slot] < 0:
+            questions[count]["address"] = codes[i]
+            questions[count]["moment"] = moments[i]
+            questions[count]["port"] = ports[i]
             table[slot] = count
-            first[count] = i
+            new[count - known] = i
             count += 1
         asked[i] = table[slot]
-    return first[:count], asked
+    return asked, new[: count - known]
 
 
 def bare_kind(address: str) -> str:
