@@ -15,7 +15,8 @@ import { lastValueFrom } from 'rxjs';
 import { graphFromApi, graphFromDiff } from '../../../core/src/api.ts';
 import { graphFrames } from './frames/graph';
 import type { Positions } from './frames/graph';
-import { blastRadiusFrame, eventsFrame, servicesFrame } from './frames/tables';
+import { blastRadiusFrame, cyclesFrames, pathsFrames, singlePointsFrame } from './frames/questions';
+import { eventsFrame, servicesFrame } from './frames/tables';
 import { edgeFrames, timelineFrame } from './frames/timeline';
 import { problemText } from './problems';
 import { FILTER_KEYS, requestOf } from './request';
@@ -136,6 +137,12 @@ function framesOf(query: TopologyQuery, answer: Json, places: Positions, refId: 
       return [servicesFrame(answer, refId)];
     case 'blastRadius':
       return [blastRadiusFrame(answer, refId)];
+    case 'paths':
+      return pathsFrames(answer, refId);
+    case 'cycles':
+      return cyclesFrames(answer, refId);
+    case 'singlePoints':
+      return [singlePointsFrame(answer, refId)];
     case 'events':
       return [eventsFrame(answer, refId)];
     default:

@@ -70,6 +70,14 @@ const ROUTES: Record<QueryType, Route> = {
     }
     return { path: `services/${encodeURIComponent(service)}/blast-radius`, parameters: { ...times(range), layers, view } };
   },
+  paths: ({ source, target, layers, view, limit }, range) => {
+    if (!source || !target) {
+      throw new Error('Choose the service where paths begin and the one where they end, such as shop/front and shop/orders-db.');
+    }
+    return { path: 'paths', parameters: { source, target, ...times(range), layers, view, limit } };
+  },
+  cycles: ({ layers, view }, range) => ({ path: 'cycles', parameters: { ...times(range), layers, view } }),
+  singlePoints: ({ layers, view }, range) => ({ path: 'single-points-of-failure', parameters: { ...times(range), layers, view } }),
   events: (query, range, now) => ({
     path: 'events',
     parameters: {

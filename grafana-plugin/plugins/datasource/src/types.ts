@@ -3,7 +3,7 @@
 import type { DataSourceJsonData } from '@grafana/data';
 import type { DataQuery } from '@grafana/schema';
 
-export const QUERY_TYPES = ['graph', 'timeline', 'edge', 'services', 'events', 'blastRadius'] as const;
+export const QUERY_TYPES = ['graph', 'timeline', 'edge', 'services', 'events', 'blastRadius', 'paths', 'cycles', 'singlePoints'] as const;
 
 export type QueryType = (typeof QUERY_TYPES)[number];
 
@@ -30,6 +30,9 @@ export interface TopologyQuery extends DataQuery {
   edge?: string;
   /** Of events and of a blast radius. */
   service?: string;
+  /** Of paths: the service where they begin, and the one where they end. */
+  source?: string;
+  target?: string;
   eventType?: string;
   limit?: number;
 }

@@ -11,7 +11,8 @@ import graph from '../../testdata/graph.json';
 import services from '../../testdata/services.json';
 import timeline from '../../testdata/timeline.json';
 import { graphFrames } from '../frames/graph';
-import { blastRadiusFrame, eventsFrame, servicesFrame } from '../frames/tables';
+import { blastRadiusFrame, cyclesFrames, pathsFrames, singlePointsFrame } from '../frames/questions';
+import { eventsFrame, servicesFrame } from '../frames/tables';
 import { edgeFrames, timelineFrame } from '../frames/timeline';
 
 const META = { truncated: false, compared: false, window: graph.window };
@@ -72,6 +73,39 @@ describe('other frames', () => {
     const callers = [{ service: 'shop/front', kind: 'service', hops: 2, share: null, calls: 5 }];
     const frame = blastRadiusFrame({ callers }, 'A');
     expect(frame.fields.map(({ values }) => values[0])).toEqual(['shop/front', 'service', 2, null]);
+  });
+
+  it('list paths, and draw what they share once', () => {
+    const step = (source: string, target: string, calls: number) => ({ source, target, protocols: ['http', 'grpc'], calls, share: null });
+    const steps = [step('shop/a', 'shop/b', 9), step('shop/b', 'db', 4), step('shop/b', 'shop/c', 2), step('shop/c', 'db', 7)];
+    const paths = [
+      { hops: 2, services: ['shop/a', 'shop/b', 'db'], steps: [steps[0], steps[1]] },
+      { hops: 3, services: ['shop/a', 'shop/b', 'shop/c', 'db'], steps: [steps[0], steps[2], steps[3]] },
+    ];
+    const [table, nodes, edges] = pathsFrames({ paths }, 'A');
+    expect(values(table, 'path')).toEqual(['shop/a → shop/b → db', 'shop/a → shop/b → shop/c → db']);
+    expect(values(table, 'least_calls')).toEqual([4, 2]);
+    expect(values(nodes, 'id')).toEqual(['shop/a', 'shop/b', 'db', 'shop/c']);
+    expect(values(nodes, 'title')).toEqual(['a', 'b', 'db', 'c']);
+    expect(values(nodes, 'subtitle')).toEqual(['shop', 'shop', '', 'shop']);
+    expect([values(edges, 'source'), values(edges, 'detail__calls')]).toEqual([['shop/a', 'shop/b', 'shop/b', 'shop/c'], [9, 4, 2, 7]]);
+    const none = pathsFrames({ paths: [], note: 'No calls lead there.' }, 'A');
+    expect(none.map(({ length }) => length)).toEqual([0, 0, 0]);
+    expect(none[0].meta?.notices?.[0].text).toBe('No calls lead there.');
+  });
+
+  it('list cycles, and close the circle that is drawn', () => {
+    const cycles = [{ size: 3, services: ['a', 'b', 'c'], example: ['a', 'c'] }, { size: 1, services: ['d'], example: ['d'] }];
+    const [table, nodes, edges] = cyclesFrames({ cycles }, 'A');
+    expect(values(table, 'cycle')).toEqual(['a → c → a', 'd → d']);
+    expect(values(nodes, 'id')).toEqual(['a', 'c', 'd']);
+    expect(values(edges, 'id')).toEqual(['a → c', 'c → a', 'd → d']);
+  });
+
+  it('list services without which others cannot be reached', () => {
+    const found = { service: 'gate', kind: 'service', callers: 3, cuts_off: 2, services: ['x', 'y'] };
+    const frame = singlePointsFrame({ single_points_of_failure: [found] }, 'A');
+    expect(frame.fields.map(({ values }) => values[0])).toEqual(['gate', 'service', 3, 2, 'x, y']);
   });
 
   it('list services and events', () => {

@@ -46,6 +46,10 @@ describe('a query becomes a request', () => {
     expect(requestOf({ refId: 'A', queryType: 'edge', edge: 'a/b' }, RANGE, [], NOW).path).toBe('edges/a%2Fb');
     const { path } = requestOf({ refId: 'A', queryType: 'blastRadius', service: 'shop/cart' }, RANGE, [], NOW);
     expect(path).toBe('services/shop%2Fcart/blast-radius');
+    const { parameters } = requestOf({ refId: 'A', queryType: 'paths', source: 'a', target: 'b' }, RANGE, [], NOW);
+    expect(parameters).toMatchObject({ source: 'a', target: 'b', from: '2026-01-05T10:00:00.000Z' });
+    expect(() => requestOf({ refId: 'A', queryType: 'paths', source: 'a' }, RANGE, [], NOW)).toThrow(/where they end/);
+    expect(requestOf({ refId: 'A', queryType: 'cycles' }, RANGE, [], NOW).path).toBe('cycles');
     expect(() => requestOf({ refId: 'A', queryType: 'blastRadius' }, RANGE, [], NOW)).toThrow(/Choose the service/);
     expect(() => requestOf({ refId: 'A', queryType: 'edge' }, RANGE, [], NOW)).toThrow(/Choose an edge/);
   });

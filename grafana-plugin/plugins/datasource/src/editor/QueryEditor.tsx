@@ -10,7 +10,7 @@ import { DEFAULT_QUERY } from '../types';
 import type { QueryType, TopologyOptions, TopologyQuery } from '../types';
 
 type Props = QueryEditorProps<TopologyDataSource, TopologyQuery, TopologyOptions>;
-type TextKey = 'layers' | 'namespace' | 'kind' | 'protocol' | 'search' | 'focus' | 'groupBy' | 'compare' | 'span' | 'edge' | 'service' | 'eventType';
+type TextKey = 'layers' | 'namespace' | 'kind' | 'protocol' | 'search' | 'focus' | 'groupBy' | 'compare' | 'span' | 'edge' | 'service' | 'source' | 'target' | 'eventType';
 
 const TYPES: Array<{ value: QueryType; label: string; description: string }> = [
   { value: 'graph', label: 'Graph', description: 'The topology of the dashboard’s time; or compared with an earlier time' },
@@ -18,6 +18,9 @@ const TYPES: Array<{ value: QueryType; label: string; description: string }> = [
   { value: 'edge', label: 'Edge', description: 'The measures of one edge over time' },
   { value: 'services', label: 'Services', description: 'Services of the dashboard’s time as a table' },
   { value: 'blastRadius', label: 'Blast radius', description: 'Who depends on a service, how far away, and how much' },
+  { value: 'paths', label: 'Paths', description: 'How calls get from one service to another, the shortest way first' },
+  { value: 'cycles', label: 'Cycles', description: 'Services that call each other in circles' },
+  { value: 'singlePoints', label: 'Single points', description: 'Services without which others cannot be reached' },
   { value: 'events', label: 'Events', description: 'New, vanished and returned dependencies; deployments' },
 ];
 
@@ -39,6 +42,8 @@ const FIELDS: Readonly<Record<TextKey, TextField>> = {
   span: { label: 'Around', tooltip: 'How much time around the dashboard’s: the slider’s range', placeholder: '6h' },
   edge: { label: 'Edge', tooltip: 'Id of an edge, as the topology panel shows it', placeholder: '$edge' },
   service: { label: 'Service', tooltip: 'Id of a service', placeholder: 'shop/cart' },
+  source: { label: 'From', tooltip: 'Id of the service where paths begin', placeholder: 'shop/front' },
+  target: { label: 'To', tooltip: 'Id of the service where paths end', placeholder: 'shop/orders-db' },
   eventType: { label: 'Type', tooltip: 'new_dependency, vanished_dependency, …', placeholder: 'all' },
 };
 
@@ -49,8 +54,11 @@ const ASKED: Readonly<Record<QueryType, readonly TextKey[]>> = {
   services: ['layers', 'namespace', 'kind', 'search'],
   events: ['service', 'eventType', 'span'],
   blastRadius: ['service', 'layers'],
+  paths: ['source', 'target', 'layers'],
+  cycles: ['layers'],
+  singlePoints: ['layers'],
 };
-const WITH_VIEW: readonly QueryType[] = ['graph', 'timeline', 'edge', 'services'];
+const WITH_VIEW: readonly QueryType[] = ['graph', 'timeline', 'edge', 'services', 'blastRadius', 'paths', 'cycles', 'singlePoints'];
 
 export function QueryEditor({ query: given, onChange, onRunQuery }: Props) {
   const query: TopologyQuery = { ...DEFAULT_QUERY, ...given };

@@ -3,7 +3,7 @@
 import { FieldType, createDataFrame } from '@grafana/data';
 import type { DataFrame } from '@grafana/data';
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** One row a service. */
 export function servicesFrame(answer: Json, refId: string): DataFrame {
@@ -37,28 +37,6 @@ export function servicesFrame(answer: Json, refId: string): DataFrame {
         config: { displayName: 'Seen in' },
         values: rows.map((row) => (Array.isArray(row.layers) ? row.layers.join(', ') : '')),
       },
-    ],
-  });
-}
-
-/** One row a caller, near ones first as the server has them; shares from 0 to 1. */
-export function blastRadiusFrame(answer: Json, refId: string): DataFrame {
-  const rows = list(answer.callers);
-  const field = (name: string, type: FieldType, displayName: string, unit?: string) => ({
-    name,
-    type,
-    config: { displayName, ...(unit && { unit }) },
-    values: rows.map((row) => row[name] ?? null),
-  });
-  return createDataFrame({
-    name: 'blast radius',
-    refId,
-    meta: { preferredVisualisationType: 'table' },
-    fields: [
-      field('service', FieldType.string, 'Service'),
-      field('kind', FieldType.string, 'Kind'),
-      field('hops', FieldType.number, 'Hops'),
-      field('share', FieldType.number, 'Share of its calls', 'percentunit'),
     ],
   });
 }
@@ -113,10 +91,10 @@ function tagsOf(row: Json): string[] {
   return [row.type, source, target, row.service].filter((tag): tag is string => typeof tag === 'string' && tag !== '');
 }
 
-function list(value: unknown): Json[] {
+export function list(value: unknown): Json[] {
   return Array.isArray(value) ? value : [];
 }
 
-function object(value: unknown): Json {
+export function object(value: unknown): Json {
   return typeof value === 'object' && value !== null ? (value as Json) : {};
 }
