@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -16,19 +17,43 @@ from chronotope.bpf.kernel import KernelRefused
 
 _CLONE_NEWNET = 0x40000000
 _NAMED = Path("/run/netns")
+_ASK_AGAIN_S = 10.0
 _libc = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
 
 
 def find_namespaces(proc: Path = Path("/proc")) -> dict[int, str]:
     """Return the namespaces that a process lives in or that have a name: inode number → a path that opens it."""
-    found: dict[int, str] = {}
-    for path in (*_of_processes(proc), *_named()):
-        try:
-            found.setdefault(os.stat(path).st_ino, path)
-        except OSError:  # ended meanwhile, or is another user's
-            continue
-    return found
+    return Namespaces(proc).find()
+
+
+class Namespaces:
+    """The same, for one who asks again and again: processes that were seen are asked again after a while only."""
+
+    def __init__(self, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._asked_s = -_ASK_AGAIN_S
+        self._known: dict[str, int] = {}  # path → inode number
+
+    def find(self) -> dict[int, str]:
+        """Return what find_namespaces does; whoever goes to another namespace is found there within ten seconds."""
+        now_s = self._clock()
+        if now_s - self._asked_s >= _ASK_AGAIN_S:
+            self._known.clear()
+            self._asked_s = now_s
+        found: dict[int, str] = {}
+        known: dict[str, int] = {}
+        for path in _of_processes(self._proc):
+            inode = self._known.get(path) or _inode_of(path)
+            if inode:
+                known[path] = inode
+                found.setdefault(inode, path)
+        self._known = known
+        for path in _named():
+            found.setdefault(_inode_of(path), path)
+        found.pop(0, None)
+        return found
 
 
 def own_namespace() -> int:
@@ -64,6 +89,14 @@ def in_namespace(path: str, work: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _inode_of(path: str) -> int:
+    """The inode number of a namespace; 0 where it ended meanwhile, or is another user's."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
 
 
 def _of_processes(proc: Path) -> Iterable[str]:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from chronotope.bpf.namespaces import find_namespaces, in_namespace, own_namespace
+from chronotope.bpf.namespaces import Namespaces, in_namespace, own_namespace
 from chronotope.bpf.program import FlowProgram, listeners_of
 from chronotope.bpf.records import UDP
 from chronotope.ingest.agent.claims import Claim, Listener, claim_table, claims, listeners_from
@@ -56,6 +56,7 @@ class Collector:
         self._owners = LocalOwners(processes)
         self._hearing = threading.Lock()
         self._own_netns = own_namespace()
+        self._all_namespaces = Namespaces()
         self._seen: dict[int, set[Owner]] = {}
         self._claimed: frozenset[Claim] = frozenset()
         self._claimed_ms = 0
@@ -112,7 +113,7 @@ class Collector:
         return flows
 
     def _namespaces(self) -> dict[int, str]:
-        found = find_namespaces()
+        found = self._all_namespaces.find()
         self.namespaces = len(found)
         return found
 
@@ -133,7 +134,7 @@ class Collector:
         for listener in listeners:
             self._seen.setdefault(listener.netns, set()).add(listener.owner)
         self._seen = {netns: owners for netns, owners in self._seen.items() if netns in namespaces}
-        addresses = _each(namespaces, read_addresses)
+        addresses = self._in_each(namespaces, read_addresses)
         now = claims([*listeners, *_datagram_listeners(seen, code, owners)], addresses, self._seen)
         if now and (now != self._claimed or interval.end_ms - self._claimed_ms >= _HEARTBEAT_MS):
             self._put("identities", _stream(claim_table(now, interval.start_ms)))
@@ -141,18 +142,17 @@ class Collector:
         self._claimed = now
 
     def _translations(self, namespaces: dict[int, str]) -> dict[int, Translations]:
-        return {netns: found for netns, found in _each(namespaces, read_translations).items() if found}
+        return {netns: found for netns, found in self._in_each(namespaces, read_translations).items() if found}
 
-
-def _each(namespaces: dict[int, str], read: Callable[[], Found]) -> dict[int, Found]:
-    """What is read in each namespace that lets us."""
-    found = {}
-    for netns, path in namespaces.items():
-        try:
-            found[netns] = in_namespace(path, read)
-        except (OSError, ChronotopeError) as error:
-            logger.debug("a namespace is not read", extra={"netns": netns, "reason": str(error)})
-    return found
+    def _in_each(self, namespaces: dict[int, str], read: Callable[[], Found]) -> dict[int, Found]:
+        """What is read in each namespace that lets us."""
+        found = {}
+        for netns, path in namespaces.items():
+            try:
+                found[netns] = read() if netns == self._own_netns else in_namespace(path, read)
+            except (OSError, ChronotopeError) as error:
+                logger.debug("a namespace is not read", extra={"netns": netns, "reason": str(error)})
+        return found
 
 
 def _part(flows: np.ndarray, end_ms: int, observer: Observer) -> tuple[np.ndarray, np.ndarray]:
