@@ -58,7 +58,7 @@ class BrokenStore:
     def query(self, *_: Any, **__: Any) -> Any:
         raise self.error
 
-    rows = query
+    rows = query_together = query
 
 
 def broken(error: Exception) -> FlaskClient:
