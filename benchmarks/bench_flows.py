@@ -62,7 +62,7 @@ def stream(
 
 @pytest.mark.sizes("requests, records", [(2, 10_000)], [(18, 100_000)])
 @pytest.mark.parametrize("both_ends", [False, True], ids=["one-end", "both-ends"])
-@pytest.mark.parametrize("agents", [1, 8])
+@pytest.mark.parametrize("agents", [1, 8], ids=["one-agent", "eight-agents"])
 def test_flows_to_edges(benchmark, tmp_path, requests, records, both_ends, agents):
     """Bodies of records, three to ten seconds of time, sent by so many agents at once to a store on disk."""
     services, addresses = 1000, 10_000
