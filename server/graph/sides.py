@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chronotope.schema.observations import BOTH_VIEWS, RESOLVED_ONLY
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import (
     EdgeColumns,
@@ -30,6 +31,7 @@ from chronotope.server.graph.evidence import some_evidence
 from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.numbering import (
     LIFETIMES,
+    NUMBER,
     Known,
     Numbers,
     find_numbers,
@@ -39,6 +41,14 @@ from chronotope.server.graph.numbering import (
 )
 from chronotope.server.graph.question import Question
 
+# Edges that were estimated behind an intermediary, and taken back whenever they were: a lifetime forgets nothing.
+_WITHDRAWN = f"""
+SELECT {NUMBER} FROM edge_hours
+WHERE view IN ({BOTH_VIEWS}, {RESOLVED_ONLY})
+  AND (source, target, protocol) IN (SELECT source, target, protocol FROM resolutions FINAL WHERE confidence = 0)
+GROUP BY edge
+HAVING sum(calls) <= 0 AND sum(connections) <= 0 AND sum(bytes_sent) <= 0 AND sum(bytes_received) <= 0
+"""
 _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some of these an edge has a lifetime
 
 
@@ -97,8 +107,11 @@ def put_together(
 
 def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
     """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
-    known = known_edges(store.query(LIFETIMES), ())
-    return _edges_of(known.rows, known)
+    lifetimes, withdrawn = store.query_together((LIFETIMES, {}), (_WITHDRAWN, {}))
+    known = known_edges(lifetimes, ())
+    columns, numbers = _edges_of(known.rows, known)
+    real = find_numbers(numbers.own, withdrawn.column("edge")) < 0
+    return keep_edges(columns, real), numbers.keep(real)
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:
