@@ -8,6 +8,7 @@ export * from './format.ts';
 export * from './graph.ts';
 export { forceLayout } from './layout/force.ts';
 export type { LayoutRequest } from './layout/force.ts';
+export { drawCloser } from './layout/closer.ts';
 export { placeMissing } from './layout/place.ts';
 export type { ViewOptions } from './options.ts';
 export type { Positions } from './scene.ts';

@@ -28,6 +28,8 @@ export interface LabelOptions {
   /** Width of a text in pixels. */
   readonly measure: (text: string) => number;
   readonly most: number;
+  /** A corner at the bottom left that something else covers. */
+  readonly corner?: Size;
 }
 
 export const LABEL_HEIGHT = 17;
@@ -44,6 +46,7 @@ export function placeLabels(scene: Scene, view: Viewport, size: Size, options: L
   const nodes = [...scene.importance].filter(
     (at) => inside(world, scene.x[at], scene.y[at]) && (!options.only || options.only.nodes.has(at)),
   );
+  if (options.corner) taken.add({ left: 0, top: size.height - options.corner.height, right: options.corner.width, bottom: size.height });
   const grown = grownAt(view.scale);
   for (const at of nodes.slice(0, OBSTACLES)) taken.add(nodeBox(scene, at, view, grown));
   const labels: Label[] = [];

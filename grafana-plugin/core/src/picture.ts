@@ -115,11 +115,11 @@ export class Picture {
   }
 
   labels(): Label[] {
-    const { edgeLabel, theme } = this.#options;
+    const { edgeLabel, theme, corner } = this.#options;
     const highlight = this.attention.highlight(this.#scene);
     const measure = (text: string): number => this.#stage.measure(text, theme.font);
     const only = highlight?.nodes.size ? { only: highlight } : {};
-    return placeLabels(this.#scene, this.#viewport, this.#stage.size, { edgeLabel, measure, most: MOST_LABELS, ...only });
+    return placeLabels(this.#scene, this.#viewport, this.#stage.size, { edgeLabel, measure, most: MOST_LABELS, corner, ...only });
   }
 
   /** The pointer is at a point, on something or on nothing: tell what it is. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { adjacencyOf, DARK, edgeLabel, edgeLegend, forceLayout, formatBytes, formatRate, formatShare, LIGHT, placeMissing, strandsOf } from '../src/index.ts';
+import { adjacencyOf, DARK, drawCloser, edgeLabel, edgeLegend, forceLayout, formatBytes, formatRate, formatShare, LIGHT, placeMissing, strandsOf } from '../src/index.ts';
 import { CURVE, curveEdge, lanes, nearestEdge, pointAt } from '../src/curves.ts';
 import { shorten } from '../src/labels.ts';
 import { boxOf, fitBox, zoomAt } from '../src/viewport.ts';
@@ -121,4 +121,31 @@ test('numbers read like numbers', () => {
 test('a name that is too long keeps its begin and its end', () => {
   const short = shorten('recommendation-service-production-eu', 100, (text) => text.length * 7);
   assert.ok(short.startsWith('recom') && short.endsWith('eu') && short.length * 7 <= 100);
+});
+
+test('a far-flung part is drawn closer: its order stays, and nobody covers another', () => {
+  let seed = 7;
+  const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647;
+  for (let round = 0; round < 50; round++) {
+    const ids = Array.from({ length: 2 + Math.floor(random() * 30) }, (_, at) => `n${at}`);
+    const far = new Map(ids.map((id) => [id, [Math.floor(random() * 60) * 190, Math.floor(random() * 60) * 76 + random()] as const]));
+    const near = drawCloser(ids, far);
+    if (!near) continue;
+    assert.deepEqual([...near.keys()].sort(), [...ids].sort());
+    assert.equal(new Set([...near.values()].map(([x, y]) => `${x} ${y}`)).size, ids.length);
+    for (const one of ids) {
+      for (const other of ids) {
+        const [was, wasOther, is, isOther]: (readonly [number, number])[] = [far.get(one)!, far.get(other)!, near.get(one)!, near.get(other)!];
+        assert.equal(Math.sign(is[0] - isOther[0]), Math.sign(was[0] - wasOther[0]));
+        if (was[0] === wasOther[0] && was[1] < wasOther[1]) assert.ok(is[1] < isOther[1]);
+      }
+    }
+    const wide = Math.max(...[...near.values()].map(([x]) => x));
+    assert.ok(wide <= (ids.length - 1) * 190);
+  }
+});
+
+test('services that are near each other stay where they are', () => {
+  assert.equal(drawCloser(['a', 'b', 'c'], new Map([['a', [0, 0]], ['b', [190, 76]], ['c', [380, -76]]])), null);
+  assert.equal(drawCloser(['new'], new Map()), null);
 });

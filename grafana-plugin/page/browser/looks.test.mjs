@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { settled } from './browser.mjs';
-import { accessible, at, ids, LARGE, onScreen, picture, PICTURES, places, TOGETHER, URL, useBrowser, visit } from './visiting.mjs';
+import { accessible, at, ids, LARGE, onScreen, picture, PICTURES, place, places, TOGETHER, URL, useBrowser, visit } from './visiting.mjs';
 
 useBrowser();
 
@@ -19,6 +19,20 @@ describe('the page, as it looks', TOGETHER, () => {
     visit(`${URL}/?at=yesterday`, async (page) => {
       assert.match(await page.locator('#problem').textContent(), /yesterday/);
     }, { expected: /400|422/ }));
+
+  it('a server that went away is asked again until it is back', () =>
+    visit(at('10:50'), async (page) => {
+      await page.context().setOffline(true);
+      await page.click('#earlier');
+      const problem = page.locator('#problem:visible');
+      await problem.waitFor();
+      assert.match(await problem.textContent(), /does not answer.*What is drawn is from 2024-03-01 10:50:00 UTC/);
+      const wanted = await page.locator('#time').textContent();
+      await page.context().setOffline(false);
+      await problem.waitFor({ state: 'hidden' });
+      await settled(page);
+      assert.equal(await page.locator('#time').textContent(), wanted);
+    }, { expected: /ERR_INTERNET_DISCONNECTED/ }));
 
   it('a hostile name is text', () =>
     visit(at('10:20', `&search=${encodeURIComponent('<img src=x onerror=alert(1)>')}&focus=${encodeURIComponent('<b>x</b>')}`), async (page) => {
@@ -74,6 +88,23 @@ describe('the page, as it looks', TOGETHER, () => {
       const names = await page.evaluate(() => window.chronotope.view.labels().length);
       assert.ok(names >= shown * 0.95, `${names} of ${shown}`);
       await picture(page, 'huge-closer');
+    }));
+
+  it('the neighbourhood of one service of a large graph is drawn close, and keeps its places', { skip: !LARGE && 'no large graph was given' }, () =>
+    visit(LARGE, async (page) => {
+      const far = await page.evaluate(() => {
+        const { graph } = window.chronotope.view;
+        const place = (id) => window.chronotope.view.screenOf(id);
+        const [{ source, target }] = [...graph.edges].sort((a, b) => Math.abs(place(b.source).x - place(b.target).x) - Math.abs(place(a.source).x - place(a.target).x));
+        return { source, target };
+      });
+      await page.goto(`${LARGE}&focus=${encodeURIComponent(far.source)}`);
+      await settled(page);
+      const [one, other] = [await place(page, far.source), await place(page, far.target)];
+      const scale = await page.evaluate(() => window.chronotope.view.viewport.scale);
+      assert.ok(scale > 0.3, `it is drawn at ${scale}`);
+      await page.click('#theme');
+      assert.deepEqual([await place(page, far.source), await place(page, far.target)], [one, other]);
     }));
 
   it('a graph too large to read is shown by namespace, and says so', () =>

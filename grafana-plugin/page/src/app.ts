@@ -1,8 +1,8 @@
 /** The page: holds the state, asks for what it needs, and shows it. */
 
 import { DARK, groupings, LIGHT, TopologyView } from '@chronotope/core';
-import type { Graph, Positions, Theme } from '@chronotope/core';
-import { Asking } from './asking.ts';
+import type { Graph, Theme } from '@chronotope/core';
+import { Asking, Refused } from './asking.ts';
 import { filterControls, lookControls, modeControls } from './controls.ts';
 import type { DetailActions } from './details.ts';
 import { part } from './dom.ts';
@@ -11,9 +11,10 @@ import { legendOf } from './legend.ts';
 import { Marking } from './marking.ts';
 import { announce, sayProblem } from './messages.ts';
 import type { Page } from './page.ts';
-import { pinControl, Pins } from './pins.ts';
+import { pinControl } from './pins.ts';
+import { Places } from './places.ts';
 import { Playing } from './playing.ts';
-import { latestData, readPositions, readShown } from './reading.ts';
+import { latestData, readShown } from './reading.ts';
 import type { Shown } from './reading.ts';
 import { SpanReader } from './span.ts';
 import { durationMs, parseState, spanOf, stateQuery, timeMs } from './state.ts';
@@ -23,6 +24,7 @@ import { Timebar } from './timebar.ts';
 import { formatTime, rfc3339 } from './times.ts';
 
 const LIVE_MS = 10_000;
+const RETRY_MS = 3000;
 const INSETS = { left: 40, top: 68, right: 40, bottom: 30 }; // beside the drawing's controls
 const LISTS = ['services', 'events', 'table'] as const;
 
@@ -39,23 +41,26 @@ export class App implements Page {
   #state: State;
   #theme: Theme;
   #shown: Shown | null = null;
+  /** The state that what is shown answers. */
+  #asked: State;
   #whole: Graph = { nodes: [], edges: [] };
+  #retry: ReturnType<typeof setTimeout> | undefined;
   readonly asking = new Asking((busy) => (part('busy').hidden = !busy));
-  readonly #positions = new Map<string, Positions>();
   readonly #span = new SpanReader(this.asking);
   readonly #playing = new Playing(this, () => this.#render());
   readonly #marking = new Marking(this);
   readonly #storage: Storage | null;
-  readonly #pins: Pins;
+  readonly #places: Places;
   readonly #view: TopologyView;
   readonly #bar: Timebar;
   readonly #drawer: Drawer;
 
   constructor(storage: Storage | null) {
     this.#state = parseState(location.search);
+    this.#asked = this.#state;
     this.#theme = chosenTheme(storage);
     this.#storage = storage;
-    this.#pins = new Pins(storage);
+    this.#places = new Places(this.asking, storage);
     this.#view = new TopologyView(part('drawing'), { theme: this.#theme, insets: INSETS, name: 'Topology' });
     this.#bar = new Timebar(part('timeline'), (ms, done) => this.#playing.slide(ms, done));
     this.#drawer = new Drawer(this, this.#actions);
@@ -82,13 +87,16 @@ export class App implements Page {
 
   start(): void {
     this.#render();
-    void this.#load();
-    void this.#loadSpan(true);
+    this.#reload();
     setInterval(() => {
       if (this.#state.at !== 'now' || document.hidden || this.#playing.running || this.asking.waitsFor('graph')) return;
-      void this.#load();
-      void this.#loadSpan(true);
+      this.#reload();
     }, LIVE_MS);
+  }
+
+  #reload(refit = false): void {
+    void this.#load(refit);
+    void this.#loadSpan(true);
   }
 
   readonly change = (change: Partial<State>): void => {
@@ -105,24 +113,30 @@ export class App implements Page {
 
   async #load(refit = false): Promise<void> {
     try {
-      const shown = await readShown(this.asking, this.#state);
+      const state = this.#state;
+      const shown = await readShown(this.asking, state);
       if (!shown) return;
-      await this.#placesFor(shown);
+      await this.#places.complete(shown);
       this.#shown = shown;
-      if (!this.#state.focus && !this.#state.namespace && !shown.grouping) this.#whole = shown.graph;
+      this.#asked = state;
+      if (!state.focus && !state.namespace && !shown.grouping) this.#whole = shown.graph;
       sayProblem('');
       this.#draw(refit);
     } catch (error) {
-      sayProblem(error);
+      this.#fail(error);
     }
   }
 
-  /** Ask for places when the graph has a service without one. */
-  async #placesFor(shown: Shown): Promise<void> {
-    const known = this.#positions.get(shown.grouping);
-    if (known && shown.graph.nodes.every(({ id }) => known.has(id))) return;
-    const found = await readPositions(this.asking, shown.grouping);
-    if (found) this.#positions.set(shown.grouping, found);
+  /** Say what went wrong, and from when that is which is still drawn. A server that is gone is asked again. */
+  #fail(error: unknown): void {
+    clearTimeout(this.#retry);
+    if (!(error instanceof Refused) || error.status) {
+      sayProblem(error);
+      return;
+    }
+    const drawn = this.#shown ? ` What is drawn is from ${formatTime(this.#shown.at)} UTC.` : '';
+    sayProblem(`${error.message}${drawn} It is asked again every ${RETRY_MS / 1000} seconds.`);
+    this.#retry = setTimeout(() => this.#reload(), RETRY_MS);
   }
 
   async #loadSpan(always: boolean): Promise<void> {
@@ -135,7 +149,7 @@ export class App implements Page {
       this.#renderTime();
       if (this.#state.panel === 'events') this.#drawer.render();
     } catch (error) {
-      sayProblem(error);
+      this.#fail(error);
     }
   }
 
@@ -143,14 +157,13 @@ export class App implements Page {
     const shown = this.#shown;
     if (!shown) return;
     const colourBy = this.#state.mode === 'diff' ? 'status' : this.#state.colour;
-    const positions = this.#pins.over(shown.grouping, this.#positions.get(shown.grouping) ?? new Map());
     const legend = part('legend');
     legend.hidden = shown.graph.nodes.length === 0;
     legend.replaceChildren(...legendOf(shown.graph, colourBy, this.#theme));
     const corner = { width: legend.offsetWidth && legend.offsetWidth + 32, height: legend.offsetHeight && legend.offsetHeight + 28 };
     this.#view.setOptions({ colourBy, edgeLabel: this.#state.label, corner, name: `Topology, ${shown.summary}` });
     const first = this.#view.graph.nodes.length === 0;
-    this.#view.setGraph(shown.graph, positions);
+    this.#view.setGraph(shown.graph, this.#places.of(shown, this.#asked));
     if (this.#state.select) this.#view.select(this.#state.select);
     this.#marking.render();
     this.#render();
@@ -187,9 +200,8 @@ export class App implements Page {
   }
 
   #pinControl(): HTMLElement {
-    const grouping = this.#shown?.grouping ?? '';
-    return pinControl(this.#pins.count(grouping), () => {
-      this.#pins.clear(grouping);
+    return pinControl(this.#places.moved, () => {
+      this.#places.putBack();
       this.#draw(false);
     });
   }
@@ -229,8 +241,7 @@ export class App implements Page {
     this.#listenView();
     addEventListener('popstate', () => {
       this.#state = parseState(location.search);
-      void this.#load(true);
-      void this.#loadSpan(true);
+      this.#reload(true);
     });
   }
 
@@ -242,7 +253,7 @@ export class App implements Page {
       else this.#actions.open(node.attributes.namespace ?? node.id);
     });
     this.#view.on('pin', ({ id, x, y }) => {
-      this.#pins.set(this.#shown?.grouping ?? '', id, x, y);
+      this.#places.move(id, x, y);
       this.#render();
     });
   }

@@ -54,7 +54,9 @@ interface GraphAnswer {
 
 function shownOf(answer: GraphAnswer, grouping: string, note: string): Shown {
   const graph = graphFromApi(answer);
-  const summary = `${answer.totals.nodes} ${grouping ? 'groups' : 'services'}, ${answer.totals.edges} dependencies`;
+  const { nodes, edges } = answer.totals;
+  const [node, edge] = [grouping ? 'group' : 'service', edges === 1 ? 'dependency' : 'dependencies'];
+  const summary = `${nodes} ${node}${nodes === 1 ? '' : 's'}, ${edges} ${edge}`;
   return { graph, at: Date.parse(answer.window.to), windowMs: answer.window.seconds * 1000, before: NaN, grouping, note, total: answer.totals.edges, summary };
 }
 

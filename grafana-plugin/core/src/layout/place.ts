@@ -4,8 +4,8 @@ import { adjacencyOf, edgesOf } from '../adjacency.ts';
 import type { Graph } from '../graph.ts';
 import type { Positions } from '../scene.ts';
 
-const COLUMN = 190; // world units: a label's width and some air
-const ROW = 76;
+export const COLUMN = 190; // world units: a label's width and some air
+export const ROW = 76;
 
 /** Return places for all nodes of a graph; those that were given stay. */
 export function placeMissing(graph: Graph, positions: Positions): Positions {
