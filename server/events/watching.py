@@ -36,7 +36,7 @@ from chronotope.server.graph.joining import read_joined_numbers
 _BUCKET_MS = BUCKET_S * 1000
 _AHEAD = 6  # buckets that a sender's clock may be ahead
 _OVERLAP_MS = 60_000  # an insert becomes visible some time after its instant
-_REACH = 2 * 360  # how far back copies of the detector go: each has 644 bytes an edge
+_REACH = 2 * 360  # how far back copies of the detector go: each has 660 bytes an edge
 _JOIN_EVERY_MS = 10_000
 _SAVE_EVERY, _SAVE_AGE = 60, 60  # buckets
 _ROWS, _PIECE = 2_000_000, 6  # about what is read at a time; buckets, at the least

@@ -131,6 +131,17 @@ def test_what_was_long_there_is_told_at_once_in_a_store_of_two_hours_with_jobs()
     assert all(one.evident - one.bucket < 12 for one in gone)
 
 
+def test_a_service_that_is_taken_away_minutes_after_the_start_is_told_whole() -> None:
+    """Twelve of thirty edges end within a minute, and as their rates differ they are found one after another."""
+    rng, end = np.random.default_rng(9), 60
+    ends = {own: end - int(rng.integers(0, 5)) if own < 12 else 400 for own in range(30)}
+    calls = {own: np.flatnonzero(rng.random(until) < 0.35 + 0.02 * own) for own, until in ends.items()}
+    rows = joined(background(400), evidence(*((own, at, 3) for own, at in calls.items())))
+    found = [one for one in run(rows, 400) if one.type == VANISHED]
+    assert sorted(one.edge for one in found) == list(range(12))
+    assert len({one.evident for one in found}) > 2
+
+
 def test_a_young_edge_among_many_that_came_and_went_is_told_after_a_day() -> None:
     rows = joined(background(4 * DAY, 20), jobs(20, 4, seed=3), evidence((500, np.arange(2 * DAY, 2 * DAY + 400), 9)))
     (told,) = (one for one in run(rows, 4 * DAY) if one.edge == 500 and one.type == VANISHED)
