@@ -399,11 +399,11 @@ def test_threads_for_queries_end_with_the_store(any_store_url: str) -> None:
     before = set(threading.enumerate())
     with Store.open(any_store_url) as store:
         store.query_together(*[("SELECT 1", {})] * 4)
-        own = set(threading.enumerate()) - before
-        assert any(thread.name.startswith("store") for thread in own)
+        own = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("store")]
+        assert own
     for thread in own:
         thread.join(60)
-    assert not any(thread.is_alive() for thread in own if thread.name.startswith("store"))
+    assert not any(thread.is_alive() for thread in own)
     with pytest.raises(StoreClosed, match="is closed"):
         store.query_together(("SELECT 1", {}), ("SELECT 2", {}))
 
