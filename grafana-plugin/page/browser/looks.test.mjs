@@ -107,6 +107,17 @@ describe('the page, as it looks', TOGETHER, () => {
       assert.deepEqual([await place(page, far.source), await place(page, far.target)], [one, other]);
     }));
 
+  it('what opens stays inside of the window, however wide it is', () =>
+    visit(at('10:50', '&mode=diff&before=-30m'), async (page) => {
+      await page.click('#display summary');
+      for (const width of [1440, 1100, 900, 700, 420]) {
+        await page.setViewportSize({ width, height: 800 });
+        const box = await page.locator('#looks').boundingBox();
+        assert.ok(box.x >= 0 && box.x + box.width <= width, `from ${box.x} to ${box.x + box.width} of ${width}`);
+        await picture(page, `display-${width}`);
+      }
+    }));
+
   it('a graph too large to read is shown by namespace, and says so', () =>
     visit(`${URL}/?at=2024-03-03T12:00:10Z`, async (page) => {
       assert.match(await page.locator('#note').textContent(), /3000 services are too many to read: shown by namespace/);

@@ -17,9 +17,14 @@ const BEFORES = [['-1h', '1 hour before'], ['-6h', '6 hours before'], ['-1d', 'a
 export function modeControls(state: State, shownMs: number, change: Change): HTMLElement[] {
   const mode = segments('What is shown', [['graph', 'Topology'], ['diff', 'Compare']], state.mode, (value) => change({ mode: value as State['mode'] }));
   if (state.mode === 'graph') return [mode];
-  const own = BEFORES.some(([value]) => value === state.before) ? BEFORES : ([...BEFORES, [state.before, state.before.slice(0, 19).replace('T', ' ')]] as const);
+  const own = BEFORES.some(([value]) => value === state.before) ? BEFORES : ([...BEFORES, [state.before, spokenBefore(state.before)]] as const);
   const chosen = (value: string): void => change({ before: value === HERE ? rfc3339(shownMs) : value });
   return [mode, choice('with', 'before', [...own, [HERE, 'the time shown now']], state.before, chosen)];
+}
+
+/** `-30m` or a time, for people. */
+function spokenBefore(before: string): string {
+  return /^-\d+[a-z]$/.test(before) ? `${before.slice(1)} before` : before.slice(0, 19).replace('T', ' ');
 }
 
 /** How it is drawn. */
