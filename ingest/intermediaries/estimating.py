@@ -4,8 +4,9 @@ What goes out to a target is the sum of what comes in for it. So a target's seri
 (non-negative, each bucket weighted by its expected variance), and a caller's on the targets'; connections, bytes sent
 and bytes received are separate equations with their own shares, because callers differ in the size of their calls. A
 constant takes up the intermediary's own traffic. How surprising it is that a pair's coefficient is zero, from both
-sides, becomes a probability by a logistic model, fitted and validated on simulated traffic (`benchmarks/
-bench_intermediaries.py`): correlated callers leave coefficients uncertain and so get a low confidence.
+sides, becomes a probability by a logistic model, and that by a second one which looks at the other pairs too
+(relating.py). Both are fitted and validated on simulated traffic (`benchmarks/bench_intermediaries.py`): correlated
+callers leave coefficients uncertain and so get a low confidence.
 
 Invariant: estimates do not depend on the units of measures, nor on the order of callers and targets.
 
@@ -22,7 +23,8 @@ import numpy as np
 from scipy import special
 from scipy.optimize import nnls
 
-from chronotope.ingest.intermediaries.weights import CENTRES, CONSTANT, SCALES, WEIGHTS
+from chronotope.ingest.intermediaries import weights
+from chronotope.ingest.intermediaries.relating import relations
 
 FEATURES = (
     "target_max", "target_mean", "caller_max", "caller_mean", "both", "together", "share", "overlap",
@@ -92,7 +94,11 @@ def _scores(series: Series, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if found is None:
         return nothing
     features, part = found
-    return np.where(there, CONSTANT + ((features - CENTRES) / SCALES) @ WEIGHTS, np.nan), part
+    alone = weights.ALONE_CONSTANT + ((features - weights.ALONE_CENTRES) / weights.ALONE_SCALES) @ weights.ALONE_WEIGHTS
+    volumes = inbound[1:].sum(axis=(0, 2)), outbound[1:].sum(axis=(0, 2))
+    among = np.concatenate([features, relations(alone, there & allowed, *volumes)], axis=-1)
+    score = weights.AMONG_CONSTANT + ((among - weights.AMONG_CENTRES) / weights.AMONG_SCALES) @ weights.AMONG_WEIGHTS
+    return np.where(there, score, np.nan), part
 
 
 def pair_features(

@@ -186,7 +186,7 @@ def _call(plan: Plan, wires: Wires, seed: int, seconds: float, rate: float) -> N
 
 @contextmanager
 def _agent(server: ServerProcess) -> Iterator[ChronotopeProcess]:
-    with ChronotopeProcess("agent", "flows", "--server", server.url, "--interval", "2s") as agent:
+    with ChronotopeProcess("agent", "flows", "--server", server.url) as agent:
         time.sleep(4)  # it compiles its programs
         if agent.process.poll() is not None:
             raise RuntimeError(f"the agent ended:\n{agent.log}")
