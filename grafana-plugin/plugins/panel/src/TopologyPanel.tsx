@@ -12,6 +12,7 @@ import { EMPTY_GRAPH, collapse, degrade, groupings } from '../../../core/src/ind
 import type { Graph, Selection } from '../../../core/src/index.ts';
 import { linksOf, marksOf, rowOf, timelineOf, topologyOf } from './frames';
 import type { Topology } from './frames';
+import { useCloser } from './hooks/useCloser';
 import { useHoverTime } from './hooks/useHoverTime';
 import { usePositions } from './hooks/usePositions';
 import { useView } from './hooks/useView';
@@ -70,7 +71,8 @@ function Drawing(props: PanelProps<PanelOptions> & { readonly topology: Topology
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
 
   const { graph, notice } = useShown(topology, options.collapseBy, focus, opened);
-  const positions = usePositions(graph, topology.positions ?? NO_PLACES, options.pinned);
+  const whole = usePositions(graph, topology.positions ?? NO_PLACES, options.pinned);
+  const { positions, move } = useCloser(graph, whole, focus ? `${focus.id} ${focus.hops}` : '');
   const colourBy = topology.compared ? 'status' : options.colourBy;
   const name = `${props.title || 'Topology'}: ${graph.nodes.length} services, ${graph.edges.length} dependencies`;
   const { edgeLabel, showVia } = options;
@@ -91,7 +93,8 @@ function Drawing(props: PanelProps<PanelOptions> & { readonly topology: Topology
         focusOn(node.id);
       }
     },
-    onPin: (id, x, y) => onOptionsChange({ ...options, pinned: { ...options.pinned, [id]: [x, y] } }),
+    onPin: (id, x, y) =>
+      move ? move(id, x, y) : onOptionsChange({ ...options, pinned: { ...options.pinned, [id]: [x, y] } }),
   });
 
   useEffect(() => view?.fit(), [view, focus]);
