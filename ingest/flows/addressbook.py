@@ -30,7 +30,8 @@ class AddressBook:
     def note(self, codes: np.ndarray, first_ms: np.ndarray, last_ms: np.ndarray) -> None:
         """Note starts of flows of addresses int[N]."""
         self._grow()
-        _widen(self._first, self._last, codes, first_ms, last_ms)
+        times = np.ascontiguousarray(first_ms), np.ascontiguousarray(last_ms)
+        _widen(self._first, self._last, np.ascontiguousarray(codes, np.int64), *times)
 
     def affected(self, changes: Iterable[Change]) -> list[tuple[int, int, int]]:
         """Return (address code, begin, end): the addresses with flows that changes may concern, and when."""

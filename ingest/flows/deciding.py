@@ -22,11 +22,10 @@ def decide(ends, target, port, counts, seed):  # type: ignore[no-untyped-def]
     """Decide about END[M], sorted by client address.
 
     Args:
-        target, port, counts: M of each, which are written to: the node that answered, its port, and whether a row
-            counts.
+        target, port, counts: M of each, as they are when nobody else saw a connection: the node that answered, its
+            port, and whether a row counts. What others saw changes them.
         seed: of the hashes.
     """
-    target[:], port[:], counts[:] = ends["target"], ends["server_port"], 1
     start = 0
     while start < len(ends):
         stop, clients = start, 0
@@ -152,13 +151,17 @@ def _mark_unmatched(rows, of_clients, opposite, seed):  # type: ignore[no-untype
     A row number is that of any row to the only server address and port, `_SEVERAL` where there are several.
     """
     unmatched = np.zeros(len(rows), np.bool_)
+    count = 0
     for i in range(len(rows)):
         row = rows[i]
         if row["client_port"] and (row["observer"] == CLIENT) == of_clients:
             unmatched[i] = not _near(opposite, _pair(row, seed), row["bucket"])
-    table = np.zeros(table_size(unmatched.sum()), np.uint64)
+            count += unmatched[i]
+    table = np.zeros(table_size(count), np.uint64)
     found = np.full(len(table), _NONE, np.int64)
-    for place in np.flatnonzero(unmatched):
+    for place in range(len(rows)):
+        if not unmatched[place]:
+            continue
         key = _at(_connection(rows[place], seed), rows[place]["bucket"])
         slot = _slot(table, key)
         table[slot] = key

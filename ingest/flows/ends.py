@@ -106,7 +106,7 @@ def _gathered(pieces: Sequence[np.ndarray], clients: np.ndarray) -> np.ndarray:
 
 def _decided(ends: np.ndarray) -> Decisions:
     """Return what becomes of END[M], all of their clients."""
-    decisions = np.empty(len(ends), np.int32), np.empty(len(ends), np.uint16), np.empty(len(ends), np.uint8)
+    decisions = ends["target"].copy(), ends["server_port"].copy(), np.ones(len(ends), np.uint8)
     decide(ends, *decisions, SEED)
     return decisions
 
