@@ -125,7 +125,7 @@ def test_agent_beside_a_loaded_server(
         return run_wrk(nginx, seconds, header)
 
     load()
-    without, beside, used, peak_kb = [load()], [], [], 0
+    without, beside, used, peak_kb, missed = [load()], [], [], 0, 0.0
     for _ in range(runs):
         with Agent(taking, config) as agent:
             beside.append(load())
@@ -133,6 +133,7 @@ def test_agent_beside_a_loaded_server(
             peak_kb = max(peak_kb, agent.peak_kb())
             told = agent.settled()
         without.append(load())
+        missed += told.pop('chronotope_agent_lost_total{what="changes"}')  # of all that the machine does
         assert not {name: value for name, value in told.items() if "_lost_" in name and value}
         if connections == "new":
             opened = told['chronotope_agent_events_total{event="opened"}']
@@ -155,6 +156,7 @@ def test_agent_beside_a_loaded_server(
             "agent_cpu_percent": round(100 * statistics.median(used), 2),
             "agent_peak_mb": round(peak_kb / 1024),
             "programs_ns_a_run": programs,
+            "changes_missed": missed,
         }
     )
 
