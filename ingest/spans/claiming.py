@@ -18,7 +18,7 @@ _MOST_REMEMBERED = 262_144
 
 
 class OwnAddresses:
-    """Writes what resources claim, each ten seconds of an address once. Not thread-safe."""
+    """Writes what resources claim, each half minute of an address once. Not thread-safe."""
 
     def __init__(self, claim: Callable[[pa.Table, str], object]) -> None:
         """Take what makes columns of the table `identities` durable, under a token, and attributes by them."""

@@ -120,7 +120,7 @@ class SpanBatch:
     `rows` is SPAN[N] with hint codes in `peer`. `skipped` counts input that made no row, by reason
     (`no_service`, `bad_id`, `time_out_of_range`, `no_peer`, …). `attributes` holds the attributes of
     resources seen for the first time by this decoder: service id → {key: value}. `beats` are the heartbeats of
-    resources that say their own address: (address, service id, begin of ten seconds in Unix seconds).
+    resources that say their own address: (address, service id, begin of a half minute in Unix seconds).
     """
 
     rows: np.ndarray

@@ -1,7 +1,7 @@
 """Addresses that resources of OpenTelemetry say are their own, as claims of ownership.
 
 Invariant: what is claimed depends on the resources' spans alone, not on the order in which they come: a heartbeat in
-each ten seconds in which a resource's spans of one request begin first and last.
+each half minute in which a resource's spans of one request begin first and last.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from chronotope.schema.observations import BUCKET_S
-
+BEAT_S = 30  # as often as agents claim what is their host's
 _POD_KEYS = ("k8s.pod.ip", "container.ip")
 _HOST_KEYS = ("host.ip", "net.host.ip")
 _MOST_ADDRESSES = 16  # of one resource
 
-Beat = tuple[str, str, int]  # address, service id, begin of ten seconds in Unix seconds
+Beat = tuple[str, str, int]  # address, service id, begin of a half minute in Unix seconds
 
 
 def own_addresses(attributes: Mapping[str, object], listed: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ def beats_of(
     firsts = np.flatnonzero(np.append(True, of_row[1:] != of_row[:-1]))
     bounds = (np.minimum.reduceat(start_ns[rows], firsts), np.maximum.reduceat(start_ns[rows], firsts))
     return {
-        (address, owned[code][0], at // (BUCKET_S * 10**9) * BUCKET_S)
+        (address, owned[code][0], at // (BEAT_S * 10**9) * BEAT_S)
         for code, *instants in zip(of_row[firsts].tolist(), *(bound.tolist() for bound in bounds), strict=True)
         for address in owned[code][1]
         for at in instants
