@@ -32,7 +32,6 @@ from chronotope.server.events.young import (
     LONGER,
     OCTAVES,
     begin_run,
-    goes_with_trusted,
     is_told,
     is_trusting,
     note_ends,
@@ -41,7 +40,7 @@ from chronotope.server.events.young import (
 
 # Of the state and of what is compiled into this file: raise it with a change of silence.py or young.py too. The cache
 # of compiled code looks at this file alone, and a state that other rules made is no state.
-VERSION = 7
+VERSION = 8
 KEPT_HOURS = 24 * 40  # how long a silence is still divided by hours
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
@@ -68,7 +67,6 @@ HEAD = np.dtype(
         ("strands", np.float64, (HOURS,)),  # that spoke, by hour of the day
         ("shape", np.float64, (HOURS,)),
         ("trusted", np.int64),  # young strands that were told on trust
-        ("trusted_last", np.int64),  # when the latest of these spoke last
         ("ended", np.int64, (OCTAVES,)),  # when a run of a young strand first ended, by log2 of its length; 0 never
         ("starts", np.float64, (KEPT_HOURS,)),  # clock when an hour began
     ]
@@ -404,8 +402,8 @@ def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, 
     head, hour = state.head[0], (bucket // BUCKETS_AN_HOUR) % HOURS
     note_ends(head, state.strands, rules[2])
     # What is told in one bucket is judged by what was known before: the order of strands says nothing.
-    trusting = is_trusting(head, bucket, rules[2])
-    latest, head["next_due"] = head["trusted_last"], np.inf
+    trusting = is_trusting(head, len(state.strands), bucket, rules[2])
+    head["next_due"] = np.inf
     for own in range(len(state.strands)):
         strand = state.strands[own]
         if strand["state"] != 1:
@@ -413,8 +411,7 @@ def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, 
         if strand["due"] <= head["clock"] and not is_told(head, strand, bucket, rules[2]):
             if trusting:
                 head["trusted"] += 1
-                latest = max(latest, strand["last"])
-            elif not goes_with_trusted(head, strand, len(state.strands)):
+            else:
                 strand["due"] += max(silence_left(head, strand, bucket, rules[2]), 1.0)
         if strand["due"] > head["clock"]:
             head["next_due"] = min(head["next_due"], strand["due"])
@@ -426,5 +423,4 @@ def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, 
         turns[found]["last"] = strand["last"]
         turns[found]["chance"] = chances(strand, state.tops[own], found_by, head["clock"] - strand["since"])
         found += 1
-    head["trusted_last"] = latest
     return found

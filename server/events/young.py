@@ -7,9 +7,9 @@ over. So this is the least delay there is under the promise: a day, and a quarte
 Invariant: what is told sooner is bounded, whatever the system does, so that a store's beginning costs a few false
 alarms and not one for each job:
 
-- on trust: five silences in a layer's first day (and those told in the same bucket as the fifth; in a layer of at most
-  a hundred strands also those that began within two minutes of the last), until one that looked like an end was
-  none. So a service that is taken away minutes after the first start is told at once.
+- on trust, in a layer's first day: five silences (and those told in the same bucket as the fifth), until one that
+  looked like an end was none; in a layer of at most a hundred strands every one, for there a person looks at each, and
+  what is taken away minutes after the first start must be told.
 - by the length of its run: half an hour or more, when no run of a young strand at least half as long (to a power of
   two) had ended a minute before. What ends together is told together; the next must have run for at least twice as
   long, so this is wrong for four incidents at most. An end in a quiet system is told at once.
@@ -25,7 +25,6 @@ TRUSTED = 5
 OCTAVES = 20  # of lengths of runs
 LONGER = 1.25  # than any silence that ended, than a day
 
-_DISPROVED = 1 << 30  # in place of how many were trusted
 _SMALL = 100  # strands
 _LONG_RUN = 180  # buckets: half an hour
 _TOGETHER = 6
@@ -54,21 +53,14 @@ def note_ends(head: Record, strands: np.ndarray, young: float) -> None:
 def begin_run(head: Record, strand: Record, bucket: int, young: float) -> None:
     """A strand speaks again after a silence that looked like an end: trust nothing like it any more."""
     if is_young(strand, young):
-        head["trusted"] = _DISPROVED
+        head["trusted"] = max(head["trusted"], TRUSTED)
     strand["run"], strand["ended"] = bucket, 0
 
 
 @compiled
-def is_trusting(head: Record, bucket: int, young: float) -> bool:
-    """Return whether a young strand's silence is told on trust."""
-    return bool(bucket - head["begin"] < young and head["trusted"] < TRUSTED)
-
-
-@compiled
-def goes_with_trusted(head: Record, strand: Record, strands: int) -> bool:
-    """Return whether a strand of a small layer ended together with one that was told on trust."""
-    apart = abs(strand["last"] - head["trusted_last"])
-    return bool(0 < head["trusted"] < _DISPROVED and strands <= _SMALL and apart <= 2 * _TOGETHER)
+def is_trusting(head: Record, strands: int, bucket: int, young: float) -> bool:
+    """Return whether a young strand's silence, in a layer of so many strands, is told on trust."""
+    return bool(bucket - head["begin"] < young and (head["trusted"] < TRUSTED or strands <= _SMALL))
 
 
 @compiled

@@ -148,6 +148,16 @@ def test_a_young_edge_among_many_that_came_and_went_is_told_after_a_day() -> Non
     assert DAY < told.evident - told.bucket <= 1.26 * DAY
 
 
+def test_in_a_small_young_store_every_end_is_told() -> None:
+    """Twelve of forty edges end one after another, though one came back: nobody waits for a day there."""
+    ends = {own: 2 * HOUR + 30 * own for own in range(12)}
+    rows = evidence(*((own, np.arange(ends.get(own, 6 * HOUR)), 10) for own in range(40)))
+    came_back = evidence((50, np.concatenate([np.arange(HOUR), np.arange(HOUR + 60, 6 * HOUR)]), 10))
+    found = [one for one in run(joined(rows, came_back), 6 * HOUR) if one.type == VANISHED and one.edge < 50]
+    assert [(one.edge, one.bucket - EPOCH) for one in found] == list(ends.items())
+    assert all(one.evident - one.bucket < 12 for one in found)
+
+
 def test_a_quiet_weekend_is_told_once() -> None:
     """Five working days are all that is known before the first weekend: a week's rhythm is learnt from it."""
     rng, weeks = np.random.default_rng(1), 5
