@@ -45,7 +45,8 @@ describe('the page', TOGETHER, () => {
     }));
 
   it('play moves through the past by itself and stops', () =>
-    visit(at('10:20', '&range=15m'), async (page) => {
+    visit(at('10:20', '&range=20m'), async (page) => {
+      assert.equal(await page.locator('#range').inputValue(), '20m', 'also one that the list does not offer');
       const time = () => page.locator('#time').textContent();
       const begun = await time();
       await page.click('#play');

@@ -5,7 +5,7 @@ import type { Graph, Theme } from '@chronotope/core';
 import { Asking, Refused } from './asking.ts';
 import { filterControls, lookControls, modeControls } from './controls.ts';
 import type { DetailActions } from './details.ts';
-import { part } from './dom.ts';
+import { part, showIn } from './dom.ts';
 import { Drawer } from './drawer.ts';
 import { legendOf } from './legend.ts';
 import { Marking } from './marking.ts';
@@ -180,7 +180,7 @@ export class App implements Page {
     for (const name of LISTS) part(`show-${name}`).setAttribute('aria-pressed', String(state.panel === name));
     part('play').textContent = this.#playing.running ? 'Pause' : 'Play';
     part('live').setAttribute('aria-pressed', String(state.at === 'now'));
-    part<HTMLSelectElement>('range').value = state.range;
+    showIn(part('range'), state.range);
     const empty = this.#shown !== null && this.#shown.graph.nodes.length === 0;
     part('empty').hidden = !empty;
     part('drawing').classList.toggle('vacant', empty);

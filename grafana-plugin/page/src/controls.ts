@@ -9,7 +9,6 @@ import { rfc3339 } from './times.ts';
 export type Change = (change: Partial<State>) => void;
 
 const WINDOWS = ['1m', '5m', '15m', '1h', '6h', '24h'].map((text) => [text, text] as const);
-export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d'].map((text) => [text, text] as const);
 const HERE = 'here';
 const BEFORES = [['-1h', '1 hour before'], ['-6h', '6 hours before'], ['-1d', 'a day before'], ['-7d', 'a week before']] as const;
 

@@ -58,6 +58,12 @@ export function choice(
   return h('label', { class: 'choice' }, h('span', {}, label), select);
 }
 
+/** Show a value in a list of the page; one that the list does not have, from a shared address, is added. */
+export function showIn(select: HTMLSelectElement, value: string): void {
+  if (![...select.options].some((option) => option.value === value)) select.add(new Option(value));
+  select.value = value;
+}
+
 /** A row of buttons of which one is pressed. */
 export function segments(
   label: string,
