@@ -60,7 +60,8 @@ def apply_retention(store: Store, kept_s: Mapping[str, int | None]) -> list[str]
                 continue
             store.command(statements(_alter(aged, wanted), store.location.cluster)[0])
             changed.append(aged.table)
-    if kept_s.get("alerts") is not None and _forget_alerts(store, kept_s["alerts"]):
+    alerts_s = kept_s.get("alerts")
+    if alerts_s is not None and _forget_alerts(store, alerts_s):
         changed.append("alerts")
     return changed
 
@@ -74,7 +75,7 @@ def retention_of(store: Store) -> dict[str, int | None]:
     return kept
 
 
-def _forget_alerts(store: Store, kept_s: int | None) -> bool:
+def _forget_alerts(store: Store, kept_s: int) -> bool:
     """Drop the months whose alerts were all resolved that long ago; say whether there were some.
 
     No TTL: it would take an alert's end before its beginning, which are two rows until they merge, and the alert would

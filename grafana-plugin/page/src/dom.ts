@@ -49,12 +49,12 @@ export function choice(
   value: string,
   chosen: (value: string) => void,
 ): HTMLLabelElement {
-  const all = options.some(([own]) => own === value) ? options : [...options, [value, value] as const];
   const select = h(
     'select',
     { name, onchange: () => chosen(select.value) },
-    ...all.map(([own, text]) => h('option', { value: own, selected: own === value }, text)),
+    ...options.map(([own, text]) => h('option', { value: own }, text)),
   );
+  showIn(select, value);
   return h('label', { class: 'choice' }, h('span', {}, label), select);
 }
 
