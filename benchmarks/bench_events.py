@@ -16,7 +16,7 @@ from benchmarks.event_truth import LEARNING_DAYS, Judged
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from chronotope.server.events.detector import Detector, Evidence
-from chronotope.server.events.layer import Rules
+from chronotope.server.events.strands import Rules
 from chronotope.server.events.young import TRUSTED
 
 PLOT = Path(__file__).with_name("events.png")

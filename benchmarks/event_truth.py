@@ -9,7 +9,7 @@ from benchmarks.edge_world import BURSTY, DAY, EPOCH, NIGHTLY, STEADY, World
 
 from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import NEW, VANISHED
-from chronotope.server.events.layer import Rules
+from chronotope.server.events.strands import Rules
 
 LEARNING_DAYS = 2  # a store that has seen less of a daily rhythm cannot know it
 

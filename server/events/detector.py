@@ -14,17 +14,8 @@ import numpy as np
 
 from chronotope.schema.observations import LAYERS
 from chronotope.server.events.event import NEW, RETURNED, VANISHED
-from chronotope.server.events.layer import (
-    APPEARED,
-    GONE,
-    OUT_BUCKETS,
-    LayerState,
-    Rules,
-    advance,
-    begin_of,
-    new_layer,
-    with_strands,
-)
+from chronotope.server.events.layer import APPEARED, GONE, OUT_BUCKETS, advance, begin_of
+from chronotope.server.events.strands import LayerState, Rules, new_layer, with_strands
 
 
 class Evidence(NamedTuple):

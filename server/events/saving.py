@@ -15,7 +15,8 @@ import pyarrow as pa
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.store import Store
 from chronotope.server.events.detector import Detector
-from chronotope.server.events.layer import VERSION, LayerState, Rules
+from chronotope.server.events.layer import VERSION
+from chronotope.server.events.strands import LayerState, Rules
 
 _EDGES = ("numbers", "gone", "alive", "last")
 _STAMP = pa.timestamp("ms", tz="UTC")

@@ -26,19 +26,9 @@ rate, the hour, the dispersion and the tail is what ours takes longer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 
-Function = TypeVar("Function", bound=Callable[..., object])
-Record = Any  # one record of an array, as compiled code sees it
-
-HOURS = 24
-BUCKETS_A_DAY = 8640
-BUCKETS_AN_HOUR = 360
-TOPS, TOP_DAYS = 32, 28  # largest surprises, and ticks, that are kept of silences that ended; for how long
+from chronotope.server.events.strands import BUCKETS_A_DAY, TOP_DAYS, TOPS, Record, compiled
 
 _PRIOR_BUCKETS = 5.0  # how many buckets of the prior dispersion a strand begins with
 _LEAST_DISPERSION = 0.3  # of a clockwork
@@ -47,35 +37,6 @@ _RECENT_EVENTS = 64.0
 _FEWEST, _MANY = 2, 4  # silences that have a tail; that need no scale besides
 _SPREAD = 1.0  # added to sums of excesses: buckets and fading make equal what was not
 _MOST = 40.0  # exponents beyond this are "never"
-
-STRAND = np.dtype(
-    [
-        ("edge", np.int32),  # index of the edge
-        ("state", np.int8),  # 0 not seen yet, 1 alive, 2 vanished
-        ("first", np.int64),  # buckets, Unix time / 10 s
-        ("last", np.int64),
-        ("run", np.int64),  # when it began to speak without a silence that looks like an end
-        ("ended", np.int8),  # 1: the present silence looks like an end, told or not, and its history is young
-        ("events", np.float64),  # n, faded by the half-life like all that is counted
-        ("seen", np.float64),  # clock ticks while alive
-        ("spoken", np.float64),  # buckets with evidence, A
-        ("square", np.float64),  # sum of (count - expected)² / expected, silent buckets too
-        ("silences", np.int64),  # that ended, of those that are kept
-        ("lately", np.float64),  # recent events, and what was expected of them
-        ("lately_expected", np.float64),
-        ("missed", np.float64),  # L of the present silence up to `mark`
-        ("mark", np.float64),  # clock
-        ("since", np.float64),  # clock when the present silence began, or began anew after a hole
-        ("quiet", np.float64),  # clock when it began
-        ("due", np.float64),  # clock at which it is improbable, if the hour goes on
-    ],
-    align=True,
-)
-
-
-def compiled(function: Function) -> Function:
-    """Compile; other threads run meanwhile."""
-    return cast(Function, njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 @compiled

@@ -27,9 +27,9 @@ from chronotope.server.events.evidence import (
     read_names,
     read_size,
 )
-from chronotope.server.events.layer import Rules
 from chronotope.server.events.saving import Saved, load, save
 from chronotope.server.events.snapshots import Snapshots
+from chronotope.server.events.strands import Rules
 from chronotope.server.events.table import known_ids, read_evident, write_events
 from chronotope.server.graph.joining import read_joined_numbers
 

@@ -19,10 +19,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.server.events.silence import Record, compiled
+from chronotope.server.events.strands import OCTAVES, Record, compiled
 
 TRUSTED = 5
-OCTAVES = 20  # of lengths of runs
 LONGER = 1.25  # than any silence that ended, than a day
 
 _SMALL = 100  # strands

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from chronotope.schema.observations import LAYERS
 from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import NEW, RETURNED, VANISHED
-from chronotope.server.events.layer import Rules
 from chronotope.server.events.saving import pack, unpack
+from chronotope.server.events.strands import Rules
 from chronotope.server.events.young import TRUSTED
 
 MINUTE, HOUR = 6, 360
