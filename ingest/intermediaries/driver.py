@@ -7,7 +7,6 @@ gives. A crash loses nothing: what is written is read back from the store, and o
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -28,8 +27,8 @@ from chronotope.ingest.intermediaries.observing import difference, observations_
 from chronotope.ingest.intermediaries.resolving import Knowledge, resolve
 from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
 from chronotope.schema.config import Config
-from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.observations import BUCKET_S, VIA_SEPARATOR
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,7 +59,7 @@ class IntermediaryMetrics:
 
 
 class Intermediaries:
-    """Resolves hops through intermediaries, round after round."""
+    """Resolves hops through intermediaries, round after round; `rounds` starts and stops them."""
 
     def __init__(
         self, store: Store, config: Config, owners: KnownIdentities, registry: CollectorRegistry | None = None
@@ -77,37 +76,28 @@ class Intermediaries:
             aliases,
         )
         self._metrics = IntermediaryMetrics(registry or CollectorRegistry())
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._failing, self._took_s = False, 0.0
+        self.rounds = Repeating(
+            "intermediaries", self._timed, self._failed, lambda: max(ROUND_S, 2 * self._took_s), pause_first=True
+        )
 
-    def start(self) -> None:
-        """Begin rounds in a thread of their own."""
-        self._thread = threading.Thread(target=self._run, name="intermediaries", daemon=True)
-        self._thread.start()
+    def _timed(self) -> None:
+        began = time.monotonic()
+        try:
+            self.round()
+        finally:
+            self._took_s = time.monotonic() - began
+        self._ended(failing=False)
 
-    def stop(self, timeout_s: float) -> None:
-        """End after the round that runs."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:  # once, until a round succeeds
+            log_failure(logger, "intermediaries are not resolved", error)
+        self._ended(failing=True)
 
-    def _run(self) -> None:
-        failing, took_s = False, 0.0
-        while not self._stopping.wait(max(ROUND_S, 2 * took_s)):
-            began = time.monotonic()
-            try:
-                self.round()
-                failing = False
-            except StoreClosed:
-                return
-            except Exception as error:  # the next round may succeed: the thread must live on
-                if not failing:
-                    expected = isinstance(error, ChronotopeError)
-                    logger.warning("intermediaries are not resolved: %s", error, exc_info=not expected)
-                failing = True
-            self._metrics.failing.set(failing)
-            self._metrics.rounds.inc()
-            took_s = time.monotonic() - began
+    def _ended(self, *, failing: bool) -> None:
+        self._failing = failing
+        self._metrics.failing.set(failing)
+        self._metrics.rounds.inc()
 
     def round(self) -> int:
         """Resolve every epoch with new evidence; return how many there were.
@@ -120,7 +110,7 @@ class Intermediaries:
             return 0
         stale = self._stale(declared)
         for epoch in stale:
-            if self._stopping.is_set():
+            if self.rounds.stopping.is_set():
                 break
             resolved_at = int(self._store.rows(_NOW)[0][0])
             self._resolve_epoch(epoch, declared, stale[epoch])

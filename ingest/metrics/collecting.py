@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import collections
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -34,6 +34,7 @@ from chronotope.ingest.metrics.scrape import Scraper, Target
 from chronotope.schema.config import Config
 from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
 from chronotope.schema.errors import ChronotopeError, StoreClosed, StoreError
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Asked:
 
 
 class MetricsCollector:
-    """Reads all sources of a configuration.
+    """Reads all sources of a configuration, at fixed moments of the clock; `rounds` starts and stops that.
 
     Args:
         store: open and migrated.
@@ -102,8 +103,8 @@ class MetricsCollector:
         self.pipeline = MetricsPipeline(config, identities, since_ms=round(clock() * 1000))
         self._store = store
         self._clock = clock
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        failed = partial(log_failure, logger, "a round of metrics failed")
+        self.rounds = Repeating("metrics", self.round, failed, self._pause_s)
         pool = urllib3.PoolManager(num_pools=max(len(self.config.targets), 1), maxsize=1)
         self.scrapers = [
             Scraper(
@@ -124,33 +125,10 @@ class MetricsCollector:
         self.pipeline.on_forget += [scraper.parser.forget for scraper in self.scrapers]
         self._asked = [self._open(entry, config, identities) for entry in self.config.prometheus]
 
-    def start(self) -> None:
-        """Read in a thread of its own until `stop`."""
-        self._thread = threading.Thread(target=self.run, name="metrics", daemon=True)
-        self._thread.start()
+    def _pause_s(self) -> float:
+        return self.config.interval - self._clock() % self.config.interval
 
-    def stop(self, timeout_s: float = 30.0) -> None:
-        """End after the round under way."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def run(self, rounds: int | None = None) -> None:
-        """Read round after round, at fixed moments of the clock, until told to stop."""
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="scrape") as executor:
-            while not self._stopping.is_set() and rounds != 0:
-                try:
-                    self.round(executor)
-                except StoreClosed:
-                    return
-                except StoreError as error:
-                    logger.warning("observations of metrics could not be written", extra={"error": str(error)})
-                rounds = None if rounds is None else rounds - 1
-                interval = self.config.interval
-                if rounds != 0:
-                    self._stopping.wait(interval - self._clock() % interval)
-
-    def round(self, executor: ThreadPoolExecutor) -> int:
+    def round(self) -> int:
         """Read every source once; return how many observations that made.
 
         Raises:
@@ -160,7 +138,7 @@ class MetricsCollector:
         if self.scrapers:
             if not self._recalled:
                 self._recall()
-            written = self._scraped(executor)
+            written = self._scraped()
         for asked in self._asked:
             written += self._ask(asked)
         self._tell()
@@ -181,9 +159,10 @@ class MetricsCollector:
             self.metrics.skipped.labels(reason).inc(count)
         self._skipped |= skipped  # the highest: a count that begins anew must not fall
 
-    def _scraped(self, executor: ThreadPoolExecutor) -> int:
-        fetching = [(scraper, executor.submit(scraper.fetch)) for scraper in self.scrapers]
-        samples = join_samples([self._parsed(scraper, future) for scraper, future in fetching])
+    def _scraped(self) -> int:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="scrape") as executor:
+            fetching = [(scraper, executor.submit(scraper.fetch)) for scraper in self.scrapers]
+            samples = join_samples([self._parsed(scraper, future) for scraper, future in fetching])
         self.metrics.samples.inc(len(samples))
         answered = any(not future.exception() for _, future in fetching)
         if answered:
@@ -249,6 +228,8 @@ class MetricsCollector:
                     self._list(asked, asked.read_to_ms, end_ms)
                 asked.backfill.take(asked.selectors, (asked.read_to_ms, end_ms), result, noted_from=asked.since_ms)
                 asked.read_to_ms = end_ms
+        except StoreClosed:
+            raise
         except ChronotopeError as error:
             asked.since_ms = 0
             self._failed(url, error)
@@ -281,7 +262,7 @@ class MetricsCollector:
             try:
                 return self._store.insert(table, columns, token)
             except StoreError:
-                if attempt == attempts - 1 or self._stopping.wait(2.0**attempt):
+                if attempt == attempts - 1 or self.rounds.stopping.wait(2.0**attempt):
                     raise
 
     def _open(self, entry: PrometheusEntry, config: Config, identities: Callable[[], Identities]) -> Asked:

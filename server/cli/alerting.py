@@ -30,12 +30,12 @@ class Alerting:
 
     def start(self) -> None:
         """Begin."""
-        self.hub.start()
+        self.hub.rounds.start()
         if not self.needed:
             return
         for teller in self.tellers:
             self.driver.listeners.append(teller.hear)
-            teller.start()
+            teller.rounds.start()
         self.driver.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -43,9 +43,9 @@ class Alerting:
         self.hub.stop(timeout_s)
         if not self.needed:
             return
-        self.driver.stop(timeout_s)
+        self.driver.rounds.stop(timeout_s)
         for teller in self.tellers:
-            teller.stop(timeout_s / max(len(self.tellers), 1))
+            teller.rounds.stop(timeout_s / max(len(self.tellers), 1))
 
 
 def open_alerting(store: Store, config: Config, settings: Settings, registry: CollectorRegistry) -> Alerting:

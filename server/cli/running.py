@@ -159,14 +159,14 @@ def open_server(
     app = create_app(store, settings, blueprints=blueprints, registry=registry)
     web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
     server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
-    server.background += [alerting, Intermediaries(store, config, owners, registry)]
-    server.background.append(EventThread(store, config.events, now_ms, registry))
+    server.background += [alerting, Intermediaries(store, config, owners, registry).rounds]
+    server.background.append(EventThread(store, config.events, now_ms, registry).rounds)
     if config.metrics.prometheus or config.metrics.targets:
-        server.background.append(MetricsCollector(store, config, owners.snapshot, registry))
+        server.background.append(MetricsCollector(store, config, owners.snapshot, registry).rounds)
     if says_something(config):
         catalogue = CatalogueKeeper(store, config, now_ms)
         catalogue.round()  # a catalogue that cannot be read is told at the start
-        server.background.append(catalogue)
+        server.background.append(catalogue.rounds)
     if grpc_address is not None:
         _open_grpc(server, *grpc_address, limit)
     return server

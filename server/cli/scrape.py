@@ -95,10 +95,10 @@ def _live(store: Store, config: Config, rounds: int | None) -> None:
     collector = MetricsCollector(store, config, known_identities(store, config).snapshot)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: collector.stop(0))
+            signal.signal(number, lambda *_: collector.rounds.stop(0))
     sources = len(config.metrics.targets) + len(config.metrics.prometheus)
     click.echo(f"reading {sources} sources every {config.metrics.interval} s", err=True)
-    collector.run(rounds)
+    collector.rounds.run(rounds)
     _summary(collector)
 
 

@@ -7,13 +7,13 @@ graph of an earlier time shows what was said then. A file that became unreadable
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pyarrow as pa
 
 from chronotope.schema.config import Config
-from chronotope.schema.errors import ChronotopeError, StoreClosed
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 from chronotope.server.context.catalogue import Attributes, read_catalogue, resolve
 
@@ -23,23 +23,13 @@ _STAMP = pa.timestamp("ms", tz="UTC")
 
 
 class CatalogueKeeper:
-    """Reads the catalogue each minute, for its files change and new services come."""
+    """Reads the catalogue each minute, for its files change and new services come; `rounds` starts and stops that."""
 
     def __init__(self, store: Store, config: Config, clock: Callable[[], int]) -> None:
         self._store, self._config, self._clock = store, config, clock
         self._written: dict[str, Attributes] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
-
-    def start(self) -> None:
-        """Go on in the background."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """End after the present round."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        failed = partial(log_failure, logger, "catalogue not read")
+        self.rounds = Repeating("catalogue", self.round, failed, lambda: ROUND_S)
 
     def round(self) -> int:
         """Write what is new; return how many facts.
@@ -63,17 +53,6 @@ class CatalogueKeeper:
         write_facts(self._store, new, self._clock())
         self._written = wanted
         return len(new)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.round()
-            except StoreClosed:
-                return
-            except ChronotopeError as error:
-                logger.warning("catalogue not read", extra={"detail": str(error)})
-            if self._stopping.wait(ROUND_S):
-                return
 
 
 def write_facts(store: Store, facts: list[tuple[str, str, str]], at_ms: int) -> None:

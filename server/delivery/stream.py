@@ -12,14 +12,16 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from chronotope.schema.errors import Busy, ChronotopeError, StoreClosed
+from chronotope.schema.errors import Busy
 from chronotope.schema.observations import BUCKET_S
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 from chronotope.schema.times import format_time
 from chronotope.server.api.events import record_of
@@ -73,35 +75,29 @@ class Client:
 
 
 class Hub:
-    """Makes each bucket's messages once, for all clients."""
+    """Makes each bucket's messages once, for all clients; without clients nothing is read."""
 
     def __init__(self, store: Store, settings: Settings, registry: CollectorRegistry) -> None:
         self._store, self._settings = store, settings
         self._clients: set[Client] = set()
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
         self._last: tuple[int, EdgeColumns] | None = None
         self._at: Position | None = None
-        self._thread: threading.Thread | None = None
+        failed = partial(log_failure, logger, "stream: this bucket is told with the next")
+        self.rounds = Repeating("stream", self._next_bucket, failed, lambda: 0.5, pause_first=True)
         Gauge("chronotope_streams", "Clients of the stream.", registry=registry).set_function(
             lambda: len(self._clients)
         )
         self._refused = Counter("chronotope_streams_refused", "Clients of the stream turned away.", registry=registry)
 
-    def start(self) -> None:
-        """Begin to make messages; without clients nothing is read."""
-        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
-        self._thread.start()
-
     def stop(self, timeout_s: float) -> None:
         """End all streams."""
-        self._stopping.set()
+        self.rounds.stop(0)
         with self._lock:
             for client in self._clients:
                 client.ended.set()
                 client.put(None)
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self.rounds.stop(timeout_s)
 
     def join(self, known: Position | None) -> Iterator[bytes]:
         """Return the texts for a new client: first what it missed, or the whole graph, then each bucket's.
@@ -112,7 +108,7 @@ class Hub:
         """
         client = Client()
         with self._lock:
-            if len(self._clients) >= MOST_CLIENTS or self._stopping.is_set():
+            if len(self._clients) >= MOST_CLIENTS or self.rounds.stopping.is_set():
                 self._refused.inc()
                 raise Busy(f"{MOST_CLIENTS} clients listen already; ask /api/v1/events and /api/v1/graph instead", 30)
             self._clients.add(client)
@@ -144,24 +140,17 @@ class Hub:
         with self._lock:
             self._clients.discard(client)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(0.5):
-            closed = self._closed()
-            if not self._clients:
-                self._at = self._last = None
-                continue
-            if self._at is not None and closed <= self._at.bucket_ms:
-                continue
-            try:
-                text = self.tick(closed)
-            except StoreClosed:
-                return
-            except ChronotopeError as error:
-                logger.warning("stream: this bucket is told with the next: %s", error)
-                continue
-            with self._lock:
-                for client in self._clients:
-                    client.put(text)
+    def _next_bucket(self) -> None:
+        closed = self._closed()
+        if not self._clients:
+            self._at = self._last = None
+            return
+        if self._at is not None and closed <= self._at.bucket_ms:
+            return
+        text = self.tick(closed)
+        with self._lock:
+            for client in self._clients:
+                client.put(text)
 
     def tick(self, closed_ms: int) -> str:
         """Return the messages of the buckets since the last tick."""

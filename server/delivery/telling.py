@@ -7,8 +7,6 @@ jitter. What it refuses for good, or did not take for too long, is dropped and c
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -16,13 +14,13 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.schema.config_delivery import AlertmanagerEntry, DeliverySection
-from chronotope.schema.errors import StoreClosed, StoreError
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 from chronotope.server.delivery.alertmanager import PATH, bodies
 from chronotope.server.delivery.grafana import Grafana
 from chronotope.server.delivery.notice import Notice
 from chronotope.server.delivery.outbox import Outbox
-from chronotope.server.delivery.posting import Undelivered, Unwanted, ask, wait_s
+from chronotope.server.delivery.posting import Unwanted, ask, wait_s
 from chronotope.server.delivery.webhook import Webhook
 from chronotope.server.rules.table import Standing
 
@@ -51,36 +49,25 @@ class DeliveryMetrics:
 
 
 class Teller(ABC):
-    """A thread that tells one receiver whatever `round` does, when something changed or its time has come."""
+    """Tells one receiver whatever `round` does, when something changed or its time has come; `rounds` starts it."""
 
     def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
         self.name = name
         self.metrics = metrics
         self.clock = clock
-        self._every_s = every_s
+        self._every_s = self._pause_s = every_s
+        self._failures = 0
         self._standing: Sequence[Standing] | None = None
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"tell {name}", daemon=True)
+        self.rounds = Repeating(f"tell {name}", self._tell_all, self._failed, lambda: self._pause_s)
         for outcome in ("delivered", "failed", "dropped"):
             metrics.sent.labels(name, outcome)
-
-    def start(self) -> None:
-        """Begin to wait for something to tell."""
-        self._thread.start()
 
     def hear(self, standing: Sequence[Standing], changed: bool) -> None:
         """Take what stands now; returns at once."""
         first = self._standing is None
         self._standing = standing
         if changed or first:
-            self._wake.set()
-
-    def stop(self, timeout_s: float) -> None:
-        """End after the request that is under way; the next start goes on."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout_s)
+            self.rounds.wake()
 
     @abstractmethod
     def round(self, standing: Sequence[Standing]) -> None:
@@ -90,31 +77,19 @@ class Teller(ABC):
             Undelivered: to be tried again.
         """
 
-    def _run(self) -> None:
-        failures, next_at = 0, time.monotonic()
-        while not self._stopping.is_set():
-            self._wake.wait(max(next_at - time.monotonic(), 0.05))
-            if self._stopping.is_set():
-                return
-            if self._standing is None or (failures and time.monotonic() < next_at):
-                self._stopping.wait(0.2)
-                continue
-            self._wake.clear()
-            try:
-                self.round(self._standing)
-                failures, next_at = 0, time.monotonic() + self._every_s
-            except StoreClosed:
-                return
-            except (Undelivered, StoreError) as error:
-                failures += 1
-                pause = wait_s(failures, getattr(error, "retry_after_s", 0.0))
-                next_at = time.monotonic() + pause
-                self.metrics.sent.labels(self.name, "failed").inc()
-                logger.warning("%s is not told, next try in %.0f s: %s", self.name, pause, error)
-            except Exception:  # the next notice may be told: the thread must live on
-                next_at = time.monotonic() + self._every_s
-                logger.exception("%s is not told", self.name)
-            self.metrics.failing.labels(self.name).set(float(failures > 0))
+    def _tell_all(self) -> None:
+        if self._standing is None:
+            return
+        self.round(self._standing)
+        self._failures, self._pause_s = 0, self._every_s
+        self.metrics.failing.labels(self.name).set(0)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        self._pause_s = wait_s(self._failures, getattr(error, "retry_after_s", 0.0))
+        self.metrics.sent.labels(self.name, "failed").inc()
+        self.metrics.failing.labels(self.name).set(1)
+        log_failure(logger, "a receiver is not told", error, receiver=self.name, next_try_s=round(self._pause_s))
 
 
 class NoticeTeller(Teller):
@@ -134,7 +109,7 @@ class NoticeTeller(Teller):
         owed = self._outbox.owed(standing, self.clock())
         for at, notice in enumerate(owed):
             self.metrics.waiting.labels(self.name).set(len(owed) - at)
-            if self._stopping.is_set():
+            if self.rounds.stopping.is_set():
                 return
             outcome = "dropped"
             if self.clock() - notice.at_ms <= self._give_up_after_ms:

@@ -8,16 +8,17 @@ that cannot be evaluated leaves its alerts as they are.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chronotope.schema.config_rules import RuleEntry
-from chronotope.schema.errors import ChronotopeError, StoreClosed, StoreError
+from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.observations import BUCKET_S
+from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.store import Store
 from chronotope.server.events.event import RULE_VIOLATION, Event, edge_of, event_id
 from chronotope.server.events.table import write_events
@@ -70,11 +71,16 @@ class RulesDriver:
     metrics: RuleMetrics
     remember_s: int = 86_400
     listeners: list[Listener] = field(default_factory=list)
-    _stopping: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    rounds: Repeating = field(init=False)
+    _last_ms: int = 0
     _told: bool = False
     _disputes: Disputes = field(default_factory=Disputes)
     _disputed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Prepare the thread; nothing runs until `start`."""
+        failed = partial(log_failure, logger, "rules are not evaluated; the next bucket tries again")
+        self.rounds = Repeating("rules", self._next_bucket, failed, lambda: 0.5, pause_first=True)
 
     def start(self) -> None:
         """Begin with the next bucket."""
@@ -82,30 +88,13 @@ class RulesDriver:
             self.metrics.firing.labels(rule.name, rule.severity).set(0)
             self.metrics.fired.labels(rule.name, rule.severity)
             self.metrics.failures.labels(rule.name)
-        self._thread = threading.Thread(target=self._run, name="rules", daemon=True)
-        self._thread.start()
+        self.rounds.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """End after the evaluation that is under way."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        last = 0
-        while not self._stopping.wait(0.5):
-            at_ms = (self.settings.clock() - LAG_S * 1000) // _BUCKET_MS * _BUCKET_MS
-            if at_ms <= last:
-                continue
-            last = at_ms
-            try:
-                self.tick(at_ms)
-            except StoreClosed:
-                return
-            except StoreError as error:
-                logger.warning("rules: %s; the next bucket tries again", error)
-            except Exception:  # other buckets have other evidence: the thread must live on
-                logger.exception("rules: this bucket is skipped")
+    def _next_bucket(self) -> None:
+        at_ms = (self.settings.clock() - LAG_S * 1000) // _BUCKET_MS * _BUCKET_MS
+        if at_ms > self._last_ms:
+            self._last_ms = at_ms  # a bucket that fails is skipped: others have other evidence
+            self.tick(at_ms)
 
     def tick(self, at_ms: int) -> None:
         """Evaluate all rules at a bucket's end, store what changed, and tell listeners.
@@ -151,6 +140,8 @@ class RulesDriver:
             self.metrics.evaluations.labels(rule.name).inc()
             try:
                 found[rule.name] = evaluate(self.store, catalog, rule, at_ms, retention, now_ms, shared)
+            except StoreClosed:
+                raise
             except ChronotopeError as error:
                 self.metrics.failures.labels(rule.name).inc()
                 logger.warning("rule %s cannot be evaluated: %s", rule.name, error)

@@ -7,8 +7,10 @@ import threading
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from chronotope.schema.config import load_config
+from chronotope.ingest.metrics.collecting import MetricsCollector
+from chronotope.schema.config import Config, load_config
 from chronotope.schema.errors import StoreClosed
 from chronotope.schema.store import Store
 from chronotope.server.cli.listening import Address, bind
@@ -45,6 +47,18 @@ def test_threads_that_meet_a_closed_store_end_in_silence(tmp_path, caplog):
     server.stop()
     assert not workers()
     assert caplog.messages == []
+
+
+def test_metrics_that_meet_a_closed_store_end_in_silence(caplog):
+    """Not as a Prometheus that failed: it would be told and counted as such."""
+    config = Config.model_validate({"metrics": {"prometheus": [{"url": "http://127.0.0.1:9"}]}})
+    registry = CollectorRegistry()
+    with Store.open("chdb://memory") as store:
+        collector = MetricsCollector(store, config, registry=registry)
+    collector.rounds.run()
+    assert caplog.messages == []
+    failures = registry.get_sample_value("chronotope_metrics_read_failures_total", {"source": "http://127.0.0.1:9"})
+    assert not failures
 
 
 def test_a_closed_store_says_so():

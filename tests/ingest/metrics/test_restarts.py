@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -59,17 +58,16 @@ class World:
         target = TargetEntry(url=f"{self.url}/{self.run}", service=f"from{self.run}")
         config = Config(metrics=MetricsSection(presets=[], mappings=[mapping], targets=[target]))
         self.collector = MetricsCollector(self, config, clock=lambda: self.now_s)  # type: ignore[arg-type]
-        self.collector.stop(0)  # it does not wait before it tries again
+        self.collector.rounds.stop(0)  # it does not wait before it tries again
 
     def round(self) -> None:
         """Scrape; a killed process is followed by another."""
         assert self.collector is not None
-        with ThreadPoolExecutor(1) as executor:
-            try:
-                self.collector.round(executor)
-            except Killed:
-                self.inserts = None
-                self.start()
+        try:
+            self.collector.round()
+        except Killed:
+            self.inserts = None
+            self.start()
 
     def insert(self, table: str, columns: pa.Table, token: str = "") -> None:
         """Insert into the store, unless the process ends before."""

@@ -70,12 +70,12 @@ class Told:
 def telling(store: Store, **delivery: Any) -> Iterator[Told]:
     own = Told(store, {"timeout": 1, **delivery})
     for teller in own.tellers:
-        teller.start()
+        teller.rounds.start()
     try:
         yield own
     finally:
         for teller in own.tellers:
-            teller.stop(5)
+            teller.rounds.stop(5)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -156,5 +156,5 @@ def test_a_store_that_takes_no_alert_delays_it(store: Store) -> None:
     deadline = time.monotonic() + 20
     while not told and time.monotonic() < deadline:
         time.sleep(0.05)
-    own.stop(5)
+    own.rounds.stop(5)
     assert [alert.state.firing for alert in told[0]] == [True]
