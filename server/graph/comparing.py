@@ -15,7 +15,7 @@ from chronotope.server.graph.diffing import Diff, diff
 from chronotope.server.graph.evidence import counts_query, latency_query
 from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.levels import Plan, plan_window
-from chronotope.server.graph.numbering import LIFETIMES
+from chronotope.server.graph.lifetimes import lifetimes_of, lifetimes_queries
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import check_focus, directory_of, directory_queries
 from chronotope.server.graph.sides import put_together
@@ -48,7 +48,8 @@ def read_diff(
         StoreError: the store cannot answer.
     """
     plans = [plan_window(one.start_ms, one.end_ms, settings.retention, now_ms) for one in questions]
-    lifetimes, *about = store.query_together((LIFETIMES, {}), *directory_queries(plans[1]))
+    stored, withdrawals, *about = store.query_together(*lifetimes_queries(), *directory_queries(plans[1]))
+    lifetimes = lifetimes_of(store, stored, withdrawals)
     directory = directory_of(about)
     check_focus(directory, questions[1])
     every = replace(questions[1], protocols=())  # whether a layer was silent shows in all of it

@@ -1,11 +1,10 @@
-"""What the store knows of edges and services beside their measures: lifetimes, kinds, attributes."""
+"""What the store knows of services beside their measures: kinds and attributes."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from chronotope.schema.store import Asked, Store
-from chronotope.server.graph.numbering import LIFETIMES
 
 # The first that a service was seen as is what it is: an address that turned out to be a database is one.
 KIND_ORDER = ("intermediary", "database", "messaging", "service", "external", "unknown")
@@ -37,14 +36,6 @@ ORDER BY service, key
 """
 
 Attributes = dict[str, dict[str, str]]
-
-
-def read_lifetimes(store: Store) -> pa.Table:
-    """Return all edges ever seen: `source`, `target`, `protocol`, `layer`, `id`, `first_seen`, `last_seen` (Unix ms).
-
-    An edge may have several rows: it was first seen at the earliest, and last at the latest of them.
-    """
-    return store.query(LIFETIMES)
 
 
 def kinds_query() -> Asked:

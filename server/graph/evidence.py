@@ -14,7 +14,7 @@ import pyarrow as pa
 from chronotope.schema.observations import BOTH_VIEWS, HOPS_ONLY, LAYERS, MEASURES, RESOLVED_ONLY
 from chronotope.schema.store import Asked
 from chronotope.server.graph.levels import Plan
-from chronotope.server.graph.numbering import NUMBER
+from chronotope.server.graph.lifetimes import NUMBER
 from chronotope.server.graph.question import Question
 
 CALL_MEASURES = (

@@ -17,15 +17,13 @@ import pyarrow.compute as pc
 from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import coded
+from chronotope.server.graph.lifetimes import read_lifetimes
 
 GENERIC = ("tcp", "tls", "udp", "unknown")
-# Of all edges ever seen, those between ends with a flow that may join another edge.
-_CANDIDATES = """
-SELECT cityHash64(source, target, protocol) AS edge, source, target, protocol, layer, id FROM edge_lifetimes
-WHERE (source, target) IN (
+# Edges between ends with a flow that may join another edge.
+_CANDIDATES = """(source, target) IN (
     SELECT source, target FROM edge_lifetimes WHERE layer = 'network' AND protocol IN {generic:Array(String)}
-)
-"""
+)"""
 
 
 def joins(layers: Sequence[str]) -> bool:
@@ -61,15 +59,17 @@ def read_joined_numbers(store: Store, layers: Sequence[str]) -> tuple[pa.Array, 
     """Return what `joined_numbers` does, of the store's edges."""
     if not joins(layers):
         return pa.array([], pa.uint64()), pa.array([], pa.uint64())
-    return joined_numbers(store.query(_CANDIDATES, {"generic": list(GENERIC)}), layers)
+    number = "cityHash64(source, target, protocol) AS number"
+    found = read_lifetimes(store, _CANDIDATES, {"generic": list(GENERIC)}, number)
+    return joined_numbers(found.drop(["edge"]).rename_columns({"number": "edge"}), layers)
 
 
 def read_joined_protocols(store: Store, ends: Mapping[str, str], layers: Sequence[str]) -> list[str]:
     """Return the generic protocols whose flows belong to one edge, given by `source`, `target` and `protocol`."""
     if not joins(layers):
         return []
-    between = f"SELECT * FROM ({_CANDIDATES}) WHERE source = {{source:String}} AND target = {{target:String}}"
-    known = store.query(between, {**ends, "generic": list(GENERIC)})
+    between = f"source = {{source:String}} AND target = {{target:String}} AND {_CANDIDATES}"
+    known = read_lifetimes(store, between, {**ends, "generic": list(GENERIC)})
     said, joined = (table.column("protocol").to_pylist() for table in (known, join_protocols(known, known, layers)))
     return sorted({own for own, into in zip(said, joined, strict=True) if own != into == ends["protocol"]})
 

@@ -16,18 +16,6 @@ import pyarrow.compute as pc
 
 from chronotope.server.graph.joining import join_protocols, joined_numbers
 
-# The factors, xxHash's first two primes, tell source and target apart.
-NUMBER = (
-    "cityHash64(source) * 11400714785074694791 + cityHash64(target) * 14029467366897019727 + cityHash64(protocol) "
-    "AS edge"
-)
-# As stored, a row a layer and part: putting them together here takes a third of what grouping in the engine does.
-LIFETIMES = f"""
-SELECT {NUMBER}, source, target, protocol, layer, id,
-       toUnixTimestamp64Milli(first_seen) AS first_seen, toUnixTimestamp64Milli(last_seen) AS last_seen
-FROM edge_lifetimes
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
@@ -53,7 +41,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All edges ever seen, as rows of LIFETIMES with flows under the edge that they join; and which number joins which.
+    """All edges ever seen, as lifetimes with flows under the edge that they join; and which number joins which.
 
     `joined` and `into` are uint64[J].
     """
@@ -64,7 +52,7 @@ class Known:
 
 
 def known_edges(lifetimes: pa.Table, layers: tuple[str, ...]) -> Known:
-    """Return the rows of LIFETIMES as some layers, none: all, join them."""
+    """Return lifetimes as some layers, none: all, join them."""
     joined, into = joined_numbers(lifetimes, layers)
     rows = join_protocols(lifetimes, lifetimes, layers)
     return Known(renumbered(rows, joined, into), joined, into)

@@ -19,7 +19,7 @@ from chronotope.server.graph.evidence import counts_query, latency_query
 from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.joining import joins
 from chronotope.server.graph.levels import Plan, plan_window
-from chronotope.server.graph.numbering import LIFETIMES
+from chronotope.server.graph.lifetimes import lifetimes_of, lifetimes_queries
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.sides import put_together
 from chronotope.server.settings import Settings
@@ -83,23 +83,20 @@ def directory_of(answers: Sequence[pa.Table]) -> Directory:
     return Directory(kinds_of(kinds), attributes_of(attributes))
 
 
-def read_directory(store: Store, plan: Plan) -> Directory:
-    """Return what is known of services at a window's end."""
-    return directory_of(store.query_together(*directory_queries(plan)))
-
-
 def _read_edges(
     store: Store, plan: Plan, question: Question, beside: Sequence[Asked]
 ) -> tuple[EdgeColumns, list[pa.Table]]:
     """All edges of a window, and the answers to what is asked at the same time."""
     # A protocol may turn out to be another one: it is asked for after the joining.
     asked = replace(question, protocols=()) if joins(question.layers) else question
-    queries = [counts_query([plan], asked), (LIFETIMES, {}), *([latency_query([plan], asked)] if asked.full else [])]
-    answers = store.query_together(*queries, *beside)
-    counts, lifetimes, latency = answers[0], answers[1], answers[2] if asked.full else None
+    queries = [counts_query([plan], asked), *([latency_query([plan], asked)] if asked.full else [])]
+    answers = store.query_together(*queries, *lifetimes_queries(), *beside)
+    counts, latency = answers[0], answers[1] if asked.full else None
+    stored, withdrawals, *others = answers[len(queries) :]
+    lifetimes = lifetimes_of(store, stored, withdrawals)
     found = put_together(store, [plan], asked, counts, lifetimes, latency)
     if question.protocols and asked is not question:
         common = found.columns[0]
         wanted = np.array([protocol in question.protocols for protocol in common.protocols], np.bool_)
         found = found.keep(wanted[common.protocol])
-    return found.columns[0], answers[len(queries) :]
+    return found.columns[0], others

@@ -26,6 +26,7 @@ from chronotope.server.graph.columns import (
 from chronotope.server.graph.doubts import read_doubts
 from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
 from chronotope.server.graph.joining import read_joined_protocols
+from chronotope.server.graph.lifetimes import read_lifetimes
 from chronotope.server.graph.measures import layer_quantiles, or_none, ratio
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.steps import Steps
@@ -107,11 +108,11 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     Raises:
         NotFound: no edge has this id.
     """
-    found = store.rows(_FIND, {"id": edge})
-    if not found:
+    found = read_lifetimes(store, "id = {id:String}", {"id": edge})
+    if not found.num_rows:
         raise NotFound(f"no edge has the id {shortened(edge)}; accepted: ids of edges as /api/v1/graph gives them")
-    source, target, protocol, first, last = found[0]
-    ends = {"source": str(source), "target": str(target), "protocol": str(protocol)}
+    ends = {name: str(found.column(name)[0].as_py()) for name in ("source", "target", "protocol")}
+    first, last = as_int(found, "first_seen").min(), as_int(found, "last_seen").max()
     joined = read_joined_protocols(store, ends, question.layers)
     asked = {**ends, "joined": joined}
     counts = _read_counts(store, steps, question, asked)
@@ -135,12 +136,6 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     )
 
 
-_FIND = """
-SELECT source, target, protocol, toUnixTimestamp64Milli(min(first_seen)), toUnixTimestamp64Milli(max(last_seen))
-FROM edge_lifetimes
-WHERE id = {id:String}
-GROUP BY source, target, protocol
-"""
 _STEP = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS step"
 _EDGE = (
     "source = {source:String} AND target = {target:String} "

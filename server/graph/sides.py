@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.schema.observations import BOTH_VIEWS, RESOLVED_ONLY
 from chronotope.schema.store import Store
 from chronotope.server.graph.columns import (
     EdgeColumns,
@@ -29,26 +28,10 @@ from chronotope.server.graph.columns import (
 from chronotope.server.graph.doubts import add_doubts, direct_edges, doubtful, read_doubts
 from chronotope.server.graph.evidence import some_evidence
 from chronotope.server.graph.levels import Plan
-from chronotope.server.graph.numbering import (
-    LIFETIMES,
-    NUMBER,
-    Known,
-    Numbers,
-    find_numbers,
-    known_edges,
-    numbered,
-    renumbered,
-)
+from chronotope.server.graph.lifetimes import forget_lookups, read_lifetimes
+from chronotope.server.graph.numbering import Known, Numbers, find_numbers, known_edges, numbered, renumbered
 from chronotope.server.graph.question import Question
 
-# Edges that were estimated behind an intermediary, and taken back whenever they were: a lifetime forgets nothing.
-_WITHDRAWN = f"""
-SELECT {NUMBER} FROM edge_hours
-WHERE view IN ({BOTH_VIEWS}, {RESOLVED_ONLY})
-  AND (source, target, protocol) IN (SELECT source, target, protocol FROM resolutions FINAL WHERE confidence = 0)
-GROUP BY edge
-HAVING sum(calls) <= 0 AND sum(connections) <= 0 AND sum(bytes_sent) <= 0 AND sum(bytes_received) <= 0
-"""
 _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some of these an edge has a lifetime
 
 
@@ -81,14 +64,15 @@ def put_together(
         plans: of one window or two.
         question: its layers and view count, not its window.
         counts: of `counts_query`.
-        lifetimes: of LIFETIMES.
+        lifetimes: of all edges.
         latency: of `latency_query`; None when it was not asked for.
     """
     counts = some_evidence(counts, question.layers)
     known = known_edges(lifetimes, question.layers)
     joined = renumbered(counts, known.joined, known.into)
     if _is_newer(joined, known):
-        known = known_edges(store.query(LIFETIMES), question.layers)
+        forget_lookups(store)
+        known = known_edges(read_lifetimes(store), question.layers)
         joined = renumbered(counts, known.joined, known.into)
     counts = joined
     common, numbers = _edges_of(counts, known)
@@ -107,11 +91,8 @@ def put_together(
 
 def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
     """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
-    lifetimes, withdrawn = store.query_together((LIFETIMES, {}), (_WITHDRAWN, {}))
-    known = known_edges(lifetimes, ())
-    columns, numbers = _edges_of(known.rows, known)
-    real = find_numbers(numbers.own, withdrawn.column("edge")) < 0
-    return keep_edges(columns, real), numbers.keep(real)
+    known = known_edges(read_lifetimes(store), ())
+    return _edges_of(known.rows, known)
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:

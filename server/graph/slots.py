@@ -18,7 +18,8 @@ from chronotope.schema.store import Asked
 from chronotope.server.graph.columns import EdgeColumns
 from chronotope.server.graph.evidence import during, where
 from chronotope.server.graph.levels import LEVELS, SIZES, Plan
-from chronotope.server.graph.numbering import NUMBER, Numbers, numbered
+from chronotope.server.graph.lifetimes import NUMBER
+from chronotope.server.graph.numbering import Numbers, numbered
 from chronotope.server.graph.question import Question
 
 FEWEST = 10  # slots, where the levels allow it

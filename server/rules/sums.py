@@ -24,7 +24,8 @@ from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
 from chronotope.server.graph.evidence import segments_of
 from chronotope.server.graph.levels import Plan
-from chronotope.server.graph.numbering import NUMBER, Numbers, numbered
+from chronotope.server.graph.lifetimes import NUMBER
+from chronotope.server.graph.numbering import Numbers, numbered
 from chronotope.server.graph.question import Question
 
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others

@@ -51,6 +51,17 @@ ENGINE = ReplacingMergeTree(saved_at)
 ORDER BY slot
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
+CREATE TABLE default.edge_directions
+(
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `direction` SimpleAggregateFunction(max, UInt8) COMMENT 'caller and callee known by 0: order alone, 1: ports, 2: SYN'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (source, target, protocol)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
 CREATE TABLE default.edge_hours
 (
     `time` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
@@ -165,6 +176,46 @@ AS SELECT
     max(last_at) AS last_seen
 FROM default.observations
 WHERE (calls > 0) OR (connections > 0) OR (bytes_sent > 0) OR (bytes_received > 0)
+GROUP BY
+    source,
+    target,
+    protocol,
+    layer;
+
+CREATE TABLE default.edge_withdrawals
+(
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `first_at` SimpleAggregateFunction(min, DateTime64(3, 'UTC')),
+    `last_at` SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
+    `times` SimpleAggregateFunction(sum, UInt64) COMMENT 'how many corrections: another number means look again'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (source, target, protocol, layer)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 1024;
+
+CREATE MATERIALIZED VIEW default.edge_withdrawals_view TO default.edge_withdrawals
+(
+    `source` LowCardinality(String),
+    `target` LowCardinality(String),
+    `protocol` LowCardinality(String),
+    `layer` LowCardinality(String),
+    `first_at` DateTime64(3, 'UTC'),
+    `last_at` DateTime64(3, 'UTC'),
+    `times` UInt64
+)
+AS SELECT
+    source,
+    target,
+    protocol,
+    layer,
+    min(first_at) AS first_at,
+    max(last_at) AS last_at,
+    count() AS times
+FROM default.observations
+WHERE (calls < 0) OR (connections < 0) OR (bytes_sent < 0) OR (bytes_received < 0)
 GROUP BY
     source,
     target,
@@ -535,6 +586,19 @@ CREATE TABLE default.events
 )
 ENGINE = ReplacingMergeTree(written_at)
 ORDER BY (time, id)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE default.flow_batches
+(
+    `position` UInt64 COMMENT 'from 1, without gaps' CODEC(Delta(8), ZSTD(1)),
+    `kind` UInt8 COMMENT '0: all batches up to this one came before, 1: flows, 2: claims, 3: the observations of this position are written',
+    `batch` UInt64 COMMENT 'as in flows and identities' CODEC(Delta(8), ZSTD(1)),
+    `writer` LowCardinality(String),
+    `written_at` DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta(8), ZSTD(1)),
+    INDEX batches batch TYPE minmax GRANULARITY 1
+)
+ENGINE = MergeTree
+ORDER BY position
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
 CREATE TABLE default.flows
