@@ -21,10 +21,10 @@ from chronotope.server.graph.assemble import assemble
 from chronotope.server.graph.columns import EdgeColumns
 from chronotope.server.graph.levels import Plan, plan_window
 from chronotope.server.graph.question import Question
-from chronotope.server.graph.reading import read_directory, read_edges
+from chronotope.server.graph.reading import Reading, read_edges, read_graph
 from chronotope.server.graph.series import read_series
 from chronotope.server.graph.steps import plan_steps
-from chronotope.server.settings import KEEP_ALL
+from chronotope.server.settings import KEEP_ALL, Settings
 
 ROUNDS = 100
 of_histories = pytest.mark.sizes("history", [(100, 2)], [(100, 30), (1_000, 30), (10_000, 30)], indirect=True)
@@ -46,6 +46,10 @@ def random_starts(earliest_s: int, window_s: int, step_s: int) -> Iterator[int]:
 def planned(start_s: int, window_s: int, *, full: bool = False) -> tuple[Plan, Question]:
     question = Question(start_ms=start_s * 1000, end_ms=(start_s + window_s) * 1000, full=full)
     return plan_window(question.start_ms, question.end_ms, KEEP_ALL, END_S * 1000), question
+
+
+def reading(store: Store, question: Question) -> Reading:
+    return read_graph(store, Settings(retention=KEEP_ALL), question, END_S * 1000)
 
 
 def ask(benchmark: Any, starts: Iterator[int], window_s: int, run: Callable[..., Any], *, full: bool = False) -> Any:
@@ -90,8 +94,7 @@ def test_five_minutes_with_quantiles(benchmark: Any, store: Store, history: Hist
     starts = random_starts(END_S - MINUTE_LATENCY_S, 300, 60)
     last, columns = ask(benchmark, starts, 300, lambda *asked: read_edges(store, *asked), full=True)
     check_calls(history, columns, last, last + 300)
-    plan, question = planned(last, 300, full=True)
-    graph = assemble(columns, read_directory(store, plan), question, plan)
+    graph = reading(store, planned(last, 300, full=True)[1]).graph
     for edge in (0, history.edges // 2 + 3):
         source, target, _ = history.ends(edge)
         shown = next((shown for shown in graph.edges if (shown.source, shown.target) == (source, target)), None)
@@ -133,7 +136,7 @@ def test_one_edge_by_the_hour(benchmark: Any, store: Store, history: History, me
 @pytest.mark.parametrize("measures", ["counts", "full"])
 def test_assembling_a_graph(benchmark: Any, store: Store, history: History, measures: str) -> None:
     plan, question = planned(END_S - 3600, 300, full=measures == "full")
-    columns, directory = read_edges(store, plan, question), read_directory(store, plan)
+    columns, directory = read_edges(store, plan, question), reading(store, question).directory
     graph = benchmark(assemble, columns, directory, question, plan)
     assert sum(edge.evidence.trace.calls for edge in graph.edges) == history.calls(plan.start_s, plan.end_s).sum()
 
@@ -141,8 +144,8 @@ def test_assembling_a_graph(benchmark: Any, store: Store, history: History, meas
 @of_histories
 @pytest.mark.parametrize("measures", ["counts", "full"])
 def test_encoding_an_answer(benchmark: Any, store: Store, history: History, measures: str) -> None:
-    plan, question = planned(END_S - 3600, 300, full=measures == "full")
-    graph = assemble(read_edges(store, plan, question), read_directory(store, plan), question, plan)
+    _, question = planned(END_S - 3600, 300, full=measures == "full")
+    graph = reading(store, question).graph
     body = benchmark(msgspec.json.Encoder().encode, graph)
     benchmark.extra_info["bytes_per_edge"] = len(body) // len(graph.edges)
     decoded = msgspec.json.decode(body)
