@@ -1,7 +1,8 @@
-"""Flows to edge observations: sums by edge, ten seconds and reporter, exact and signed.
+"""Flows to edge observations: sums by edge, ten seconds and reporter, exact and signed; and how directions are known.
 
 Invariant: what `EdgeSums` gives of some rows added and others taken away, added to what was stored for the latter, is
-what the former alone would give.
+what the former alone would give. Which end called is told by whichever end knows it best, whether or not its report is
+the one that counts.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ EDGE = np.dtype(
         ("target", "<i4"),
         ("protocol", "<i4"),
         ("reporter", "u1"),
+        ("direction", "i1"),  # the best of the rows added, see schema/directions.py; UNTOLD: there are none
     ]
 )
+UNTOLD = -1
+_LATEST = 2**63 - 1
 _FIRST_EDGES = 8192
 
 
@@ -57,7 +61,7 @@ class EdgeSums:
         counts, target, port = rows["counts"] > 0, rows["answered"], rows["answered_port"]
         own = rows["source"] == target
         telemetry = self._rules.telemetry.rows(rows, target, port)
-        kept = np.flatnonzero(counts & ~own & ~telemetry)
+        kept = np.flatnonzero((counts | (sign > 0)) & ~own & ~telemetry)
         protocol = self._rules.protocols(rows["transport"], port)
         done = 0
         while done < len(kept):
@@ -90,6 +94,12 @@ class EdgeSums:
                 **{name: np.ascontiguousarray(kept[name]) for name in MEASURES},
             }
         )
+
+    def directions(self) -> np.ndarray:
+        """Return the sums that rows were added to, EDGE[K]: how directions are known; an edge may be there often."""
+        sums = self._sums[: self._count]
+        found: np.ndarray = sums[sums["direction"] != UNTOLD]
+        return found
 
     def _grow(self) -> None:
         self._sums = np.append(self._sums, np.empty(len(self._sums), EDGE))
@@ -145,19 +155,23 @@ def _add(edge, row, sign):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _begin(edge, row, protocol, reporter):  # type: ignore[no-untyped-def]
-    edge["bucket"], edge["first"], edge["last"] = row["bucket"], row["first"], row["last"]
+    edge["bucket"], edge["first"], edge["last"] = row["bucket"], _LATEST, -_LATEST
     edge["source"], edge["target"], edge["protocol"] = row["source"], row["answered"], protocol
-    edge["reporter"] = reporter
+    edge["reporter"], edge["direction"] = reporter, UNTOLD
     edge["connections"], edge["failed_connections"], edge["retransmits"] = 0, 0, 0
     edge["bytes_sent"], edge["bytes_received"], edge["rtt_us_sum"], edge["rtt_count"] = 0, 0, 0, 0
 
 
 @njit(cache=True, nogil=True)
 def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type: ignore[no-untyped-def]
-    """Sum rows from a place on until all are done or the sums are full; return how far that was, and their number."""
+    """Sum rows from a place on until all are done or the sums are full; return how far that was, and their number.
+
+    A row that does not count stands beside the client's, which does: it only adds how the direction is known.
+    """
     for place in range(start, len(kept)):
         row, protocol = rows[kept[place]], protocols[kept[place]]
-        reporter = REPORTER_SOURCE if row["observer"] == CLIENT else REPORTER_TARGET
+        counts = row["counts"] > 0
+        reporter = REPORTER_TARGET if counts and row["observer"] != CLIENT else REPORTER_SOURCE
         slot = _slot(table, sums, row["bucket"], row["source"], row["answered"], protocol, reporter, seed)
         if table[slot] < 0:
             if count == len(sums):
@@ -165,5 +179,9 @@ def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type:
             _begin(sums[count], row, protocol, reporter)
             table[slot] = count
             count += 1
-        _add(sums[table[slot]], row, sign)
+        edge = sums[table[slot]]
+        if sign > 0:
+            edge["direction"] = max(edge["direction"], row["direction"])
+        if counts:
+            _add(edge, row, sign)
     return len(kept), count

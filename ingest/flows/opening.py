@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EdgeSums, Rules
 from chronotope.ingest.flows.ends import settle, settle_beside
 from chronotope.ingest.flows.intake import FlowIntake
@@ -86,6 +87,7 @@ def warm_up_flows() -> None:
     sums = EdgeSums(Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
     sums.add(row)
     sums.observations(vocabulary)
+    Directions(vocabulary).tell(sums.directions(), lambda *_: None)
     AddressBook(vocabulary).note(row["client"], row["start"], row["start"])
 
 

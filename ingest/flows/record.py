@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.flows.rows import DIRECTIONS, MEASURES, OBSERVERS, TRANSPORTS
+from chronotope.ingest.flows.rows import MEASURES, OBSERVERS, TRANSPORTS
 from chronotope.ingest.records import columns
 from chronotope.ingest.records.columns import NO_TIME, Text
 from chronotope.ingest.records.intake import Records
@@ -23,6 +23,7 @@ from chronotope.ingest.records.lines import TIME, Count, Traffic, line_schema
 from chronotope.ingest.records.ndjson import ParseTime
 from chronotope.ingest.records.spreading import LONGEST_MS
 from chronotope.schema.addresses import is_ipv4, parse_ip
+from chronotope.schema.directions import DIRECTIONS
 from chronotope.schema.names import MAX_NAME, service_id
 from chronotope.schema.times import shortened
 

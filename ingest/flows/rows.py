@@ -21,8 +21,6 @@ TRANSPORTS = ("tcp", "udp")
 CLIENT, SERVER = 1, 2
 OBSERVERS = ("", "client", "server")
 UNSETTLED = -2
-BY_ORDER, BY_PORT, BY_SYN = 0, 1, 2
-DIRECTIONS = ("unknown", "port", "syn")
 
 FLOW = np.dtype(
     [

@@ -22,9 +22,11 @@ import pyarrow as pa
 
 from chronotope.ingest.flows.addressbook import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EdgeSums, Rules
-from chronotope.ingest.flows.ends import REACH, settle, settle_beside
+from chronotope.ingest.flows.ends import REACH, Changed, settle, settle_beside
 from chronotope.ingest.flows.flowtable import (
+    EVER,
     known_requests,
     last_batch,
     read_addresses,
@@ -93,6 +95,7 @@ class FlowWriter:
         self._requests: OrderedDict[int, None] = OrderedDict()
         self._memory = RecentFlows(capacity, self._read, set())
         self._addresses = AddressBook(vocabulary)
+        self._directions = Directions(vocabulary)
 
     @property
     def remembered(self) -> int:
@@ -111,7 +114,7 @@ class FlowWriter:
         self._requests.update(dict.fromkeys(known_requests(self._store)))
         self._memory = RecentFlows(self._capacity, self._read, stored_buckets(self._store))
         if flows > claims:
-            self._finish(flows)
+            self._finish(flows, self._owners)
         elif claims:
             configured.add(read_claims(self._store, batches=(0, claims)))
             self._reattribute(
@@ -121,26 +124,21 @@ class FlowWriter:
     def accept(self, sent: Sequence[Sent]) -> Outcome:
         """Count the flows of some requests. When it returns, their edges are durable and visible."""
         fresh = self._unknown(sent)
-        outcome = Outcome(_rows_in(fresh), _rows_in(sent) - _rows_in(fresh))
+        outcome = Outcome(rows_in(fresh), rows_in(sent) - rows_in(fresh))
         if not outcome.rows:
             return outcome
         now = self._begin_batch()
         rows = np.concatenate([each.flows.rows for each in fresh])
-        emitted, clients = self._scope(rows)
-        known = self._memory.find(_widened(emitted))  # before the store has the new ones, for it may ask it
+        known = self._around(rows)  # before the store has the new ones, for it may be asked
         parts = [(each.flows, each.request) for each in fresh]
         table = flow_table(rows, parts, self._vocabulary, self._batch, int(now))
         storing = self._storing.submit(self._insert, "flows", table, f"flows-{self._batch}")
         try:
-            self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
-            changed = settle_beside(rows, known, clients, emitted)
+            changed = self._settle(rows, known)
         finally:
             storing.result()
-        self._write_difference([rows, changed.after], changed.before, outcome)
-        changed.put_back()
-        self._memory.add(rows)
-        for end in ("client", "server"):
-            self._addresses.note(rows[end], rows["start"], rows["start"])
+        self._write_difference([rows, changed.after], changed.before, outcome, f"{self._batch}")
+        self._keep(rows, changed)
         self._remember(each.request for each in fresh)
         return outcome
 
@@ -174,49 +172,88 @@ class FlowWriter:
         while len(self._requests) > _MOST_REQUESTS:
             self._requests.popitem(last=False)
 
+    def _around(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return what is known of the buckets that decide about some rows, or about what they change."""
+        return self._memory.find(_widened(_widened(np.unique(rows["bucket"]))))
+
+    def _settle(self, rows: np.ndarray, known: list[np.ndarray]) -> Changed:
+        """Attribute and decide about new rows in place; return what they change of known ones."""
+        emitted, clients = self._scope(rows)
+        self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
+        return settle_beside(rows, known, clients, emitted)
+
+    def _keep(self, rows: np.ndarray, changed: Changed) -> None:
+        """Remember new rows, and what they changed."""
+        changed.put_back()
+        self._memory.add(rows)
+        for end in ("client", "server"):
+            self._addresses.note(rows[end], rows["start"], rows["start"])
+
     def _scope(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the buckets whose edges may change by some rows, and the client addresses concerned."""
         clients = np.zeros(len(self._vocabulary.addresses), np.bool_)
         clients[rows["client"]] = True
         return _widened(np.unique(rows["bucket"])), clients
 
-    def _write_difference(
-        self, after: Sequence[np.ndarray], before: np.ndarray, outcome: Outcome, part: str = ""
-    ) -> None:
-        """Write what leads from some settled rows to others."""
+    def _write_difference(self, after: Sequence[np.ndarray], before: np.ndarray, outcome: Outcome, name: str) -> None:
+        """Write what leads from some settled rows to others; `name` is the batch, and its part where it has several."""
         sums = EdgeSums(self._rules)
         for rows in after:
             outcome.left_out.update(sums.add(rows))
         outcome.left_out.subtract(sums.add(before, -1))
+        self._directions.tell(sums.directions(), self._insert)  # first: no edge is shown surer than it is
         table = sums.observations(self._vocabulary)
-        self._insert("observations", table, f"flow-edges-{self._batch}{part}")
+        self._insert("observations", table, f"flow-edges-{name}")
         outcome.observations += table.num_rows
 
     def _read(self, buckets: list[int]) -> np.ndarray:
-        rows = read_buckets(self._store, self._vocabulary, buckets)
+        rows = self._stored(buckets)
         self._attribute(rows, self._owners.snapshot())
         rows["answered"] = UNSETTLED
         return rows
 
+    def _stored(self, buckets: list[int], clients: list[str] | None = None, *, before_batch: int = EVER) -> np.ndarray:
+        """Return the rows of some buckets that count, see `read_buckets`."""
+        return read_buckets(self._store, self._vocabulary, buckets, clients=clients, before_batch=before_batch)
+
+    def _units(self, affected: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the buckets and client addresses of flows that count, see `read_units`."""
+        return read_units(self._store, self._vocabulary, affected)
+
     def _reattribute(self, owners: KnownIdentities, changes: Changes, outcome: Outcome) -> None:
         """Write what changes of owners make of flows that are in the store already."""
+        affected, buckets, clients = self._concerned(changes)
+        if len(buckets):
+            self._write_change(owners, changes, buckets, clients, outcome, self._batch)
+            self._refresh(affected, clients, owners.snapshot())
+
+    def _concerned(self, changes: Changes) -> tuple[list[int], np.ndarray, np.ndarray]:
+        """Return the addresses that changes concern, and the buckets and client addresses of their flows."""
         affected = self._addresses.affected(changes.made)
         if not affected:
-            return
-        buckets, clients = read_units(self._store, self._vocabulary, affected)
-        if not len(buckets):
-            return
+            return [], np.empty(0, np.int64), np.empty(0, np.int64)
+        return [code for code, _, _ in affected], *self._units(affected)
+
+    def _write_change(
+        self,
+        owners: KnownIdentities,
+        changes: Changes,
+        buckets: np.ndarray,
+        clients: np.ndarray,
+        outcome: Outcome,
+        batch: int,
+    ) -> None:
+        """Write what changes of owners make of flows of some buckets and client addresses."""
         addresses = [self._vocabulary.addresses[code] for code in clients.tolist()]
         old, new = owners.snapshot_before(changes), owners.snapshot()
         for number, part in enumerate(_parts(_widened(buckets))):
-            after = read_buckets(self._store, self._vocabulary, _widened(part).tolist(), clients=addresses)
+            after = self._stored(_widened(part).tolist(), addresses)
             before = after.copy()
             for rows, then in ((before, old), (after, new)):
                 self._attribute(rows, then)
                 settle(rows)
             emit = np.isin(after["bucket"], part)
-            self._write_difference([after[emit]], before[emit], outcome, f"-{number}")
-        self._refresh([code for code, _, _ in affected], clients, new)
+            self._write_difference([after[emit]], before[emit], outcome, f"{batch}-{number}")
 
     def _refresh(self, addresses: Sequence[int], clients: np.ndarray, owners: Identities) -> None:
         """Attribute the rows in memory anew; whatever is beside them must be settled anew too."""
@@ -231,19 +268,20 @@ class FlowWriter:
                 self._attribute(rows, owners)
                 piece[places] = rows
 
-    def _finish(self, batch: int) -> None:
-        """Write the last batch's difference again; it counts once, whether or not it had been written."""
+    def _finish(self, batch: int, owners: KnownIdentities) -> None:
+        """Write a batch's difference again; it counts once, whether or not it had been written."""
         rows = read_batch(self._store, self._vocabulary, batch)
         emitted, clients = self._scope(rows)
-        known = read_buckets(self._store, self._vocabulary, _widened(emitted).tolist(), before_batch=batch)
+        known = self._stored(_widened(emitted).tolist(), before_batch=batch)
         for some in (rows, known):
-            self._attribute(some, self._owners.snapshot())
+            self._attribute(some, owners.snapshot())
         known["answered"] = UNSETTLED
         changed = settle_beside(rows, [known], clients, emitted)
-        self._write_difference([rows, changed.after], changed.before, Outcome())
+        self._write_difference([rows, changed.after], changed.before, Outcome(), f"{batch}")
 
 
-def _rows_in(sent: Sequence[Sent]) -> int:
+def rows_in(sent: Sequence[Sent]) -> int:
+    """Return how many rows some requests brought."""
     return sum(len(each.flows.rows) for each in sent)
 
 
