@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chronotope.ingest.claims import AddressClaims, changed_between
 from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
@@ -101,15 +101,25 @@ def configured_claims(entries: Sequence[IdentityEntry]) -> list[Ownership]:
     ]
 
 
-def read_claims(store: Store, since_ms: int = 0, *, batches: tuple[int, int] = (0, _EVER)) -> list[Ownership]:
+def read_claims(
+    store: Store,
+    since_ms: int = 0,
+    *,
+    batches: tuple[int, int] = (0, _EVER),
+    only: str = "true",
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Ownership]:
     """Return the store's claims that end after an instant and that batches from … to (excluded) wrote.
 
     Ranges of one owner that overlap or touch come back as one; heartbeats each for itself, those of the last day.
+
+    Args:
+        only: what else must hold for them, SQL; `parameters` are its.
     """
-    asked = {"since": since_ms, "first": batches[0], "last": batches[1]}
+    asked = {"since": since_ms, "first": batches[0], "last": batches[1], **(parameters or {})}
     where = (
         "WHERE valid_to > fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
-        "AND batch >= {first:UInt64} AND batch < {last:UInt64}"
+        f"AND batch >= {{first:UInt64}} AND batch < {{last:UInt64}} AND {only}"
     )
     whole = store.query(
         f"""
