@@ -99,8 +99,8 @@ def _moved(columns: EdgeColumns, names: list[str], protocols: list[str]) -> Edge
 def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> EdgeColumns:
     """One window's evidence at the places of all edges."""
 
-    def at_places(values: np.ndarray) -> np.ndarray:
-        spread = np.zeros(len(common), values.dtype)
+    def at_places(values: np.ndarray, absent: float = 0) -> np.ndarray:
+        spread = np.full(len(common), absent, values.dtype)
         spread[place] = values
         return spread
 
@@ -115,8 +115,10 @@ def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> Edg
         for name, layer in columns.layers.items()
     }
     via = {int(place[at]): via for at, via in columns.via.items()}
-    doubts = {int(place[at]): sure for at, sure in columns.doubts.items()}
-    return replace(common, layers=layers, via=via, doubts=doubts)
+    doubted = len(columns.confidence) > 0
+    confidence = at_places(columns.confidence, 1) if doubted else columns.confidence
+    inferred = at_places(columns.inferred) if doubted else columns.inferred
+    return replace(common, layers=layers, via=via, confidence=confidence, inferred=inferred)
 
 
 def _spread_slots(slots: Slots, place: np.ndarray, edges: int) -> Slots:

@@ -101,9 +101,7 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
     via: list[list[str]] = [_NO_VIA] * len(columns)
     for at, route in columns.via.items():
         via[at] = route
-    confidence, inferred = [1.0] * len(columns), [False] * len(columns)
-    for at, sure in columns.doubts.items():
-        confidence[at], inferred[at] = sure, True
+    doubted = len(columns.confidence) > 0
     return list(
         map(
             Edge,
@@ -113,8 +111,8 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
             [protocols[at] for at in columns.protocol.tolist()],
             layer_lists(columns),
             via,
-            confidence,
-            inferred,
+            columns.confidence.tolist() if doubted else [1.0] * len(columns),
+            columns.inferred.tolist() if doubted else [False] * len(columns),
             format_times(columns.first_seen),
             format_times(columns.last_seen),
             _evidence(columns, seconds, full=full),

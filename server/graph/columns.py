@@ -53,7 +53,8 @@ class EdgeColumns:
     ids: list[str] = field(default_factory=list)
     first_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # Unix ms; -1: not known
     last_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    doubts: dict[int, float] = field(default_factory=dict)  # confidence of edges that were only inferred
+    confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64[E], or empty: nothing is in doubt
+    inferred: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))  # with it: which are estimates
 
     def __len__(self) -> int:
         return len(self.source)
@@ -62,6 +63,13 @@ class EdgeColumns:
     def keys(self) -> np.ndarray:
         """One rising number an edge, int64[E]."""
         return edge_keys(self.source, self.target, self.protocol, len(self.names), len(self.protocols))
+
+    def doubt(self, edge: np.ndarray, confidence: np.ndarray, *, inferred: bool) -> None:
+        """Lower the confidence of some edges to at most so much, float64[D]; of two doubts the greater holds."""
+        if len(edge) and not len(self.confidence):
+            self.confidence, self.inferred = np.ones(len(self)), np.zeros(len(self), np.bool_)
+        np.minimum.at(self.confidence, edge, confidence)
+        self.inferred[edge] |= inferred
 
 
 def layers_of(counts: pa.Table, edge: np.ndarray, edges: int, apart: tuple[str, ...] = ()) -> dict[str, LayerColumns]:
@@ -143,7 +151,8 @@ def keep_edges(columns: EdgeColumns, keep: np.ndarray) -> EdgeColumns:
         [columns.ids[at] for at in index.tolist()] if columns.ids else [],
         columns.first_seen[index] if len(columns.first_seen) else columns.first_seen,
         columns.last_seen[index] if len(columns.last_seen) else columns.last_seen,
-        {int(place[edge]): sure for edge, sure in columns.doubts.items() if place[edge] >= 0},
+        columns.confidence[index] if len(columns.confidence) else columns.confidence,
+        columns.inferred[index] if len(columns.inferred) else columns.inferred,
     )
 
 

@@ -206,12 +206,15 @@ def _silence(
 def _edges(pair: Pair, seconds: tuple[int, int], *, full: bool) -> list[DiffEdge]:
     before = edge_records(pair.before, seconds[0], full=full)
     after = edge_records(pair.after, seconds[1], full=full)
+    shown = (
+        other if other.layers else one for one, other in zip(before, after, strict=True)
+    )  # one that is gone, as it was
     return [
         DiffEdge(
-            one.id, one.source, one.target, one.protocol, _joined(one, other), other.via or one.via, other.confidence,
-            other.inferred, one.first_seen, one.last_seen, "unchanged", one.evidence, other.evidence, [],
+            one.id, one.source, one.target, one.protocol, _joined(one, other), other.via or one.via, last.confidence,
+            last.inferred, one.first_seen, one.last_seen, "unchanged", one.evidence, other.evidence, [],
         )
-        for one, other in zip(before, after, strict=True)
+        for one, other, last in zip(before, after, shown, strict=True)
     ]  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def group_edges(columns: EdgeColumns, groups: Groups) -> tuple[EdgeColumns, Edge
     for at, via in columns.via.items():
         route = joined.via.setdefault(int(edge[at]), [])
         route.extend(stop for stop in via if stop not in route)
-    joined.doubts = _doubts(columns, edge)
+    joined.confidence, joined.inferred = _sureness(columns, edge, len(first))
     joined.first_seen, joined.last_seen = _lifetimes(columns, edge, len(first))
     joined.ids = [
         edge_id(groups.names[s], groups.names[t], columns.protocols[p])
@@ -118,17 +118,14 @@ def _merge(histograms: Histograms | None, edge: np.ndarray) -> Histograms | None
     return Histograms(edges, np.append(starts, len(keys)), (keys % 256).astype(np.uint8), counts)
 
 
-def _doubts(columns: EdgeColumns, edge: np.ndarray) -> dict[int, float]:
-    """A joined edge is as sure as the surest of its edges."""
-    beyond = np.ones(len(columns), bool)
-    beyond[list(columns.doubts)] = False
-    certain = set(edge[beyond].tolist())
-    found: dict[int, float] = {}
-    for at, sure in columns.doubts.items():
-        group = int(edge[at])
-        if group not in certain:
-            found[group] = max(found.get(group, 0.0), sure)
-    return found
+def _sureness(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:
+    """A joined edge is as sure as the surest of its edges, and inferred when all of them are."""
+    if not len(columns.confidence):
+        return columns.confidence, columns.inferred
+    confidence, inferred = np.zeros(edges), np.ones(edges, np.bool_)
+    np.maximum.at(confidence, edge, columns.confidence)
+    np.logical_and.at(inferred, edge, columns.inferred)
+    return confidence, inferred
 
 
 def _lifetimes(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:

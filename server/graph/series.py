@@ -23,7 +23,7 @@ from chronotope.server.graph.columns import (
     keep_histograms,
     layer_columns,
 )
-from chronotope.server.graph.doubts import read_doubts
+from chronotope.server.graph.doubts import read_estimates, read_guess
 from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
 from chronotope.server.graph.joining import read_joined_protocols
 from chronotope.server.graph.lifetimes import read_lifetimes
@@ -119,14 +119,14 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     layers = _layers(counts, steps.count)
     if question.full:
         _add_latency(layers, _read_latency(store, steps, question, asked), steps.count)
-    sure = _confidence(store, steps, question, ends, joined, counts, layers)
+    confidence, inferred = _sureness(store, steps, question, ends, joined, counts, layers, found)
     return EdgeSeries(
         edge,
         **ends,
         layers=[layer for layer in LAYERS if layer in layers],  # type: ignore[misc]
         via=_via(counts),
-        confidence=sure,
-        inferred=sure < 1,
+        confidence=confidence,
+        inferred=inferred,
         first_seen=format_time(int(first)),
         last_seen=format_time(int(last)),
         window=window_of_steps(steps.start_s, steps.end_s, steps.step_s),
@@ -197,7 +197,7 @@ def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int)
             layers[name].codes = by_code.moved(np.where(wanted, step, -1))
 
 
-def _confidence(
+def _sureness(
     store: Store,
     steps: Steps,
     question: Question,
@@ -205,12 +205,19 @@ def _confidence(
     joined: list[str],
     counts: pa.Table,
     layers: dict[str, LayerColumns],
-) -> float:
-    """How sure the edge is: 1, unless the network alone has it, and only as resolved by an estimate."""
+    lifetimes: pa.Table,
+) -> tuple[float, bool]:
+    """How sure the edge is, and whether it is only inferred, as graphs say it, see doubts.py."""
     routes = [route for routes in counts.column("routes").to_pylist() for route in routes]
-    if set(layers) != {"network"} or not routes or "" in routes or question.view != "resolved":
-        return 1.0
-    doubts = read_doubts(store, steps.start_s, steps.end_s).to_pylist()
+    if set(layers) != {"network"} or not routes:
+        return 1.0, False
+    if "" in routes:
+        others = {*lifetimes.column("layer").to_pylist()} - {"network"}
+        confirmed = others & {*(question.layers or LAYERS)}
+        return 1.0 if confirmed else read_guess(store, ends), False
+    if question.view != "resolved":
+        return 1.0, False
+    doubts = read_estimates(store, steps.start_s, steps.end_s).to_pylist()
     own = [
         row
         for row in doubts
@@ -218,7 +225,7 @@ def _confidence(
         and row["protocol"] in (ends["protocol"], *joined)
     ]
     certain = not own or any(not row["guessed"] for row in own)
-    return 1.0 if certain else round(max(row["sure"] for row in own), 3)
+    return (1.0, False) if certain else (round(max(row["sure"] for row in own), 3), True)
 
 
 def _via(counts: pa.Table) -> list[str]:

@@ -25,7 +25,15 @@ from chronotope.server.graph.columns import (
     place_latency,
     routes_of,
 )
-from chronotope.server.graph.doubts import add_doubts, direct_edges, doubtful, read_doubts
+from chronotope.server.graph.doubts import (
+    add_estimates,
+    add_guesses,
+    direct_edges,
+    guesses_query,
+    may_be_estimated,
+    read_estimates,
+    seen_alone,
+)
 from chronotope.server.graph.evidence import some_evidence
 from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.lifetimes import forget_lookups, read_lifetimes
@@ -78,10 +86,9 @@ def put_together(
     common, numbers = _edges_of(counts, known)
     edge, side = numbered(counts, numbers), _sides(counts)
     windows = [_window(common, counts, edge, side == at) for at in range(len(plans))]
-    for at, (columns, plan) in enumerate(zip(windows, plans, strict=True)):
-        if question.view == "resolved" and doubtful(columns):
-            doubts = read_doubts(store, plan.start_s, plan.end_s)
-            add_doubts(columns, doubts, known.rows, question.layers, direct_edges(counts, edge, side == at))
+    if any(seen_alone(columns).any() for columns in windows):
+        direct = [direct_edges(counts, edge, side == at) for at in range(len(plans))]
+        _add_doubts(store, Windows(windows, numbers), plans, question, known, direct)
     if latency is not None:
         place, side = numbered(latency, numbers), _sides(latency)
         for at, columns in enumerate(windows):
@@ -93,6 +100,24 @@ def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
     """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
     known = known_edges(read_lifetimes(store), ())
     return _edges_of(known.rows, known)
+
+
+def _add_doubts(
+    store: Store,
+    windows: Windows,
+    plans: Sequence[Plan],
+    question: Question,
+    known: Known,
+    direct: Sequence[np.ndarray],
+) -> None:
+    """Say how sure each window's edges are; `direct` are those that it shows without an intermediary."""
+    guesses = store.query(*guesses_query())
+    for columns, plan, straight in zip(windows.columns, plans, direct, strict=True):
+        if question.view == "resolved" and may_be_estimated(columns):
+            estimates = read_estimates(store, plan.start_s, plan.end_s)
+            add_estimates(columns, estimates, known.rows, question.layers, straight)
+        if guesses.num_rows:
+            add_guesses(columns, guesses, known, windows.numbers, question.layers, straight)
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:
@@ -142,4 +167,4 @@ def _window(common: EdgeColumns, counts: pa.Table, edge: np.ndarray, own: np.nda
     if not own.all():
         counts, edge = counts.filter(pa.array(own)), edge[own]
     layers = layers_of(counts, edge, len(common), apart=("edge", "side"))
-    return replace(common, layers=layers, via=routes_of(counts, edge), doubts={})
+    return replace(common, layers=layers, via=routes_of(counts, edge))
