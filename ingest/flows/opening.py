@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import uuid
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +19,7 @@ from chronotope.ingest.flows.ends import settle, settle_beside
 from chronotope.ingest.flows.intake import FlowIntake
 from chronotope.ingest.flows.rows import CLIENT, FLOW, FlowVocabulary
 from chronotope.ingest.flows.services import PortProtocols
+from chronotope.ingest.flows.sharedwriter import SharedFlowWriter
 from chronotope.ingest.flows.telemetry import Telemetry
 from chronotope.ingest.flows.writer import FlowWriter, Outcome
 from chronotope.ingest.identity import Identities
@@ -64,11 +67,44 @@ def open_flow_writer(
     store: Store, config: Config, vocabulary: FlowVocabulary, owners: KnownIdentities, insert: Insert | None = None
 ) -> FlowWriter:
     """Return a writer that has finished what an earlier one left. Without `insert` it uses the store's own."""
+    if not store.location.embedded:  # others may write to the same tables
+        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        return open_shared_writer(store, config, vocabulary, owners, insert, writer=name)
     attribute = Attribution(vocabulary, config.final_aliases)
-    rules = flow_rules(config, vocabulary)
-    writer = FlowWriter(store, vocabulary, owners, rules, attribute, insert=insert)
+    writer = FlowWriter(store, vocabulary, owners, flow_rules(config, vocabulary), attribute, insert=insert)
     writer.recover(KnownIdentities(configured_owners(config)))
     return writer
+
+
+def open_shared_writer(
+    store: Store,
+    config: Config,
+    vocabulary: FlowVocabulary,
+    owners: KnownIdentities,
+    insert: Insert | None = None,
+    *,
+    writer: str,
+) -> SharedFlowWriter:
+    """As `open_flow_writer`, of a writer beside others.
+
+    Args:
+        owners: is told what all of them learn.
+        writer: a name that no other ever had.
+    """
+    configured = configured_owners(config)
+    shared = SharedFlowWriter(
+        store,
+        vocabulary,
+        KnownIdentities(configured),
+        flow_rules(config, vocabulary),
+        Attribution(vocabulary, config.final_aliases),
+        insert=insert,
+        writer=writer,
+        configured=configured,
+        heard=owners,
+    )
+    shared.recover(KnownIdentities(configured))
+    return shared
 
 
 def warm_up_flows() -> None:

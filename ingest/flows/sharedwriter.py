@@ -57,6 +57,8 @@ class _Own(NamedTuple):
 class SharedFlowWriter(FlowWriter):
     """A writer beside others. `owners` of the base are those of the order; `heard` is told of all that others claim."""
 
+    rest_every_s = 1.0
+
     def __init__(
         self, *plain: Any, writer: str, configured: Sequence[Ownership], heard: KnownIdentities, **more: Any
     ) -> None:
@@ -134,6 +136,7 @@ class SharedFlowWriter(FlowWriter):
 
     def _begin(self) -> None:
         """Begin at the end of the order with what the store knows; flows are read back when they are needed."""
+        self._torn = True
         self._load()
         for entry in self._order.unwritten(max(self._position - _MOST_UNWRITTEN, 0), 0):
             self._mend(entry)

@@ -70,6 +70,8 @@ class Sent:
 class FlowWriter:
     """One writer of flows to a store. Not thread-safe: the intake gives it batches one at a time."""
 
+    rest_every_s: float | None = None  # how often `rest` is to be called; None: never
+
     def __init__(
         self,
         store: Store,
@@ -150,6 +152,9 @@ class FlowWriter:
         self._insert("identities", claims, token)
         self._reattribute(self._owners, self._owners.add(claims_of(table)), outcome)
         return outcome
+
+    def rest(self) -> None:
+        """Do what is to be done between batches: where nobody else writes, nothing."""
 
     def _begin_batch(self) -> float:
         now = self._clock()
