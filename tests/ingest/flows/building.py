@@ -74,14 +74,6 @@ def edges(store: Store) -> set[tuple[str, str]]:
 
 def empty(store: Store) -> None:
     """Forget everything that flows and claims left."""
-    for table in (
-        "flows",
-        "identities",
-        "edges_10s",
-        "edges_1m",
-        "edges_1h",
-        "edges_1d",
-        "edge_hours",
-        "edge_directions",
-    ):
+    levels = ("edges_10s", "edges_1m", "edges_1h", "edges_1d", "edge_hours")
+    for table in ("flows", "identities", *levels, "edge_directions"):
         store.command(f"TRUNCATE TABLE {table}")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ingest.flows.building import T0_S, empty, flow, open_writer, sent
 
 from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EDGE
@@ -17,6 +16,7 @@ from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.schema.config import Config
 from chronotope.schema.directions import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
 from chronotope.schema.store import Store
+from tests.ingest.flows.building import empty, flow, open_writer, sent
 
 Known = dict[tuple[str, str, str], int]
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "192.0.2.9"]
@@ -29,8 +29,8 @@ class Crash(Exception):
 
 def known(store: Store) -> Known:
     rows = store.rows(
-        "SELECT toString(e.source), toString(e.target), toString(e.protocol), max(e.direction) FROM edge_directions AS e "
-        "GROUP BY e.source, e.target, e.protocol"
+        "SELECT toString(e.source), toString(e.target), toString(e.protocol), max(e.direction) "
+        "FROM edge_directions AS e GROUP BY e.source, e.target, e.protocol"
     )
     return {(source, target, protocol): direction for source, target, protocol, direction in rows}
 
@@ -83,13 +83,13 @@ def at_once(store: Store, batches: list[list[dict[str, Any]]]) -> Known:
     return known(store)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(records(plain=True), min_size=1, max_size=4), min_size=1, max_size=5), data=st.data())
 def test_order_repetition_crashes_and_restarts_do_not_change_what_is_known(store: Store, batches, data) -> None:
     assert take(store, batches, data) == at_once(store, batches)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(records(plain=False), min_size=1, max_size=4), min_size=1, max_size=5), data=st.data())
 def test_no_order_loses_what_all_flows_at_once_show(store: Store, batches, data) -> None:
     """What an address turns out to be later may leave more behind, never less."""
@@ -153,7 +153,8 @@ def edges_between(vocabulary: FlowVocabulary, count: int) -> np.ndarray:
 
 
 def test_left_out_flows_say_nothing_of_directions(store: Store) -> None:
-    writer, vocabulary = open_writer(store)
-    inside = flow("10.0.0.1", "10.0.0.1", 80, service="a")
-    writer.accept([sent(vocabulary, inside, flow("10.0.0.1", "10.0.0.2", 4317, service="a", at_s=T0_S % 10))])
-    assert known(store) == {}
+    ends = [{"address": f"10.0.0.{n}", "service": "a"} for n in (1, 2)]
+    writer, vocabulary = open_writer(store, Config.model_validate({"identities": ends}))
+    inside, telemetry = flow("10.0.0.1", "10.0.0.2", 80), flow("10.0.0.1", "10.0.0.3", 4317)
+    writer.accept([sent(vocabulary, inside, telemetry, flow("10.0.0.1", "10.0.0.3", 80))])
+    assert known(store) == {("a", "10.0.0.3", "http"): BY_SYN}
