@@ -25,9 +25,16 @@ class Aged:
 
 # The tables of each key of the configuration's `retention`.
 # Ten minutes are resolved while their ten-second evidence is there; how sure that was is told as long as by the hour.
+# What arrived is looked at for events once, soon after; evidence that has expired is not looked at again.
 # Since when a receiver is known never expires; alerts go by the month, see `_forget_alerts`.
 TABLES: Mapping[str, tuple[Aged, ...]] = {
-    "10s": (Aged("edges_10s"), Aged("latency_10s"), Aged("epoch_arrivals", "epoch"), Aged("resolved_epochs", "epoch")),
+    "10s": (
+        Aged("edges_10s"),
+        Aged("latency_10s"),
+        Aged("epoch_arrivals", "epoch"),
+        Aged("resolved_epochs", "epoch"),
+        Aged("bucket_arrivals", "toDateTime(arrived_at)"),
+    ),
     "1m": (Aged("edges_1m"), Aged("latency_1m")),
     "1h": (Aged("edges_1h"), Aged("latency_1h"), Aged("edge_hours"), Aged("resolutions", "epoch")),
     "1d": (Aged("edges_1d"), Aged("latency_1d")),

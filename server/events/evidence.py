@@ -17,6 +17,7 @@ from chronotope.server.events.event import EventEdge, edge_of
 from chronotope.server.graph.evidence import during
 
 WIDTHS: Mapping[str, int] = {"10s": 1, "1m": 6, "1h": 360}
+_READING_S = 60  # what expires so soon may be gone when it is read
 
 # An end that reports alone may be either; where both do, the larger count is the more complete one.
 _EVIDENCE = """
@@ -86,6 +87,18 @@ def read_latest(store: Store, horizon: int) -> int:
     """Return the last bucket before a horizon of which evidence came, 0 when there is none."""
     sql = "SELECT toUnixTimestamp(max(time)) FROM bucket_arrivals WHERE toUnixTimestamp(time) < {horizon:Int64}"
     return int(store.rows(sql, {"horizon": horizon * BUCKET_S})[0][0]) // BUCKET_S
+
+
+def whole_from(kept_s: Mapping[str, int | None], now_ms: int) -> dict[str, int]:
+    """Return level → the bucket from which on nothing of it has expired: before that, nothing seen means nothing.
+
+    Args:
+        kept_s: level → for how long the store keeps it; None or absent: for ever.
+        now_ms: Unix milliseconds.
+    """
+    kept = {level: kept_s.get(level) for level in WIDTHS}
+    begin_s = {level: 0 if age is None else max(now_ms // 1000 - age + _READING_S, 0) for level, age in kept.items()}
+    return {level: -(-second // BUCKET_S) for level, second in begin_s.items()}
 
 
 def read_size(store: Store) -> int:

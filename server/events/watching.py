@@ -2,12 +2,13 @@
 
 Invariant: the events in the store are those that all its evidence shows, up to the position: what comes late is taken
 from the place where it belongs on, and an event that it contradicts is withdrawn. An event's id is made from the data,
-so several servers on one store, or one that starts again, write it once.
+so several servers on one store, or one that starts again, write it once. Evidence that has expired is no silence: of a
+time whose ten seconds are not all there any more, minutes and hours say what was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from chronotope.schema.config_events import EventsSection
 from chronotope.schema.observations import BUCKET_S
+from chronotope.schema.retention import retention_of
 from chronotope.schema.store import Store
 from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import Event, EventEdge, event_id
@@ -26,6 +28,7 @@ from chronotope.server.events.evidence import (
     read_latest,
     read_names,
     read_size,
+    whole_from,
 )
 from chronotope.server.events.saving import Saved, load, save
 from chronotope.server.events.snapshots import Snapshots
@@ -41,7 +44,7 @@ _JOIN_EVERY_MS = 10_000
 _SAVE_EVERY, _SAVE_AGE = 60, 60  # buckets
 _ROWS, _PIECE = 2_000_000, 6  # about what is read at a time; buckets, at the least
 _FINE_ROWS = 100_000_000  # a history of more is read coarsely where it is old
-_COARSE_FROM = (("1h", 3 * 8640), ("1m", 6 * 360))
+_COARSE_FROM = (("1h", 3 * 8640, "1m"), ("1m", 6 * 360, "10s"))  # level, age in buckets, and what is read from there
 
 
 def rules_of(section: EventsSection) -> Rules:
@@ -91,11 +94,13 @@ class Watcher:
         self._saved_at = 0
         self._joined_at: int | None = None
         self._join = np.zeros(0, np.uint64), np.zeros(0, np.uint64)  # numbers of flows, and of their edges
+        self._kept: Mapping[str, int | None] = {}
         self._told = 0  # the position up to which events are written
         self.detector: Detector | None = None
 
     def start(self) -> None:
         """Go on from the saved state, if there is one."""
+        self._kept = retention_of(self._store)
         saved = load(self._store, self._rules)
         if saved is None:
             return
@@ -111,13 +116,15 @@ class Watcher:
         """Take what has come since the last look.
 
         Args:
-            complete: nothing more is to come: silences are judged up to the last evidence.
+            complete: nothing more is to come: silences are judged up to the last evidence, and a history from before
+                what is kept in ten seconds is taken too.
 
         Raises:
             StoreError: nothing is lost; the next look takes it again.
         """
         now = self._clock() // _BUCKET_MS
-        changed, arrived = self._changed(now + _AHEAD)
+        oldest = 0 if complete or self.detector is None else self._whole()["10s"]
+        changed, arrived = self._changed(oldest, now + _AHEAD)
         if not changed:
             return Outcome()
         self._latest = max(self._latest, changed[-1])
@@ -143,11 +150,14 @@ class Watcher:
         """How long ago, by the clock, the evidence came from that was taken last."""
         return max(self._clock() / 1000 - self.detector.position * BUCKET_S, 0.0) if self.detector else 0.0
 
-    def _changed(self, horizon: int) -> tuple[list[int], dict[int, int]]:
-        """The buckets of which evidence came since the last look, rising, and when; none beyond the horizon."""
+    def _whole(self) -> dict[str, int]:
+        return whole_from(self._kept, self._clock())
+
+    def _changed(self, oldest: int, horizon: int) -> tuple[list[int], dict[int, int]]:
+        """The buckets in [oldest, horizon) of which evidence came since the last look, rising, and when."""
         arrivals = read_arrivals(self._store, self._arrived_ms - _OVERLAP_MS)
         every = zip(arrivals.bucket.tolist(), arrivals.arrived_ms.tolist(), strict=True)
-        fresh = {bucket: at for bucket, at in every if bucket < horizon and self._seen.get(bucket) != at}
+        fresh = {bucket: at for bucket, at in every if oldest <= bucket < horizon and self._seen.get(bucket) != at}
         return sorted(fresh), fresh
 
     def _remember(self, arrived: dict[int, int]) -> None:
@@ -183,7 +193,7 @@ class Watcher:
         first = min(first, self._told)  # less than reached when the store failed before it took the events
         detector = self.detector if first >= reached else self._snapshots.before(first)
         found: list[Found] = []
-        if detector is None:
+        if detector is None or detector.position < self._whole()["10s"]:
             detector, found = self._begin(end)
         self.detector, base = detector, detector.position
         found += self._advance(detector, max(end, reached))
@@ -194,16 +204,16 @@ class Watcher:
         return outcome
 
     def _begin(self, end: int) -> tuple[Detector, list[Found]]:
-        """Begin where the store does; old evidence is read coarsely where there is very much."""
-        firsts = first_buckets(self._store)
-        fine = firsts.get("10s", end)
+        """Begin where the store does; old evidence is read coarsely where there is very much, or no finer one."""
+        firsts, whole = first_buckets(self._store), self._whole()
+        fine = min(max(firsts.get("10s", end), whole["10s"]), end)
         if read_size(self._store) <= _FINE_ROWS and fine <= min(firsts.values(), default=end) + WIDTHS["1h"]:
             return Detector(self._rules, fine), []
-        start = max(min(firsts.values(), default=end), end - self._rules.look_back)
-        detector, found = Detector(self._rules, start // 360 * 360), []
-        for level, age in _COARSE_FROM:
-            until = max((end - age) // 360 * 360, detector.position)
-            found += self._advance(detector, until, level)
+        start = max(min(firsts.values(), default=end), end - self._rules.look_back) // 360 * 360
+        detector, found = Detector(self._rules, min(max(start, _hour_from(whole["1h"])), end // 360 * 360)), []
+        for level, age, finer in _COARSE_FROM:
+            until = max((end - age) // 360 * 360, _hour_from(whole[finer]))
+            found += self._advance(detector, min(until, end // WIDTHS[level] * WIDTHS[level]), level)
         told = read_evident(self._store, 0, detector.position * _BUCKET_MS)
         return detector, [] if told else found
 
@@ -234,6 +244,11 @@ class Watcher:
         if self._writes and (written or withdrawn):
             write_events(self._store, [*written, *withdrawn])
         return Outcome(written, withdrawn)
+
+
+def _hour_from(bucket: int) -> int:
+    """The first bucket of an hour that begins no earlier than another bucket."""
+    return -(-bucket // 360) * 360
 
 
 def _event(found: Found, names: dict[int, EventEdge], now_ms: int) -> Event | None:

@@ -37,6 +37,18 @@ def test_expired_rows_leave_their_level_and_stay_in_coarser_ones(store: Store) -
     assert store.rows("SELECT sum(calls) FROM edges_1m") == [(5,)]
 
 
+def test_what_arrived_is_known_as_long_as_it_is_new_however_old_its_time(store: Store) -> None:
+    """Detection has to look at an imported history too, and no longer than at anything else."""
+    store.insert(
+        "observations",
+        observation_table({"time": [1_700_000_000], "layer": "ipc", "source": "a", "target": "b", "calls": [5]}),
+    )
+    store.command("INSERT INTO bucket_arrivals VALUES (1700000010, now() - INTERVAL 8 DAY), (1700000020, 0)")
+    apply_retention(store, {"10s": 7 * DAY})
+    store.command("OPTIMIZE TABLE bucket_arrivals FINAL")
+    assert store.rows("SELECT toUnixTimestamp(time) FROM bucket_arrivals") == [(1_700_000_000,)]
+
+
 @pytest.mark.parametrize("ttl", ["toDateTime(time) + toIntervalMonth(1)", "time + INTERVAL 1 MONTH"])
 def test_retention_set_by_hand_in_another_form_is_replaced(store: Store, ttl: str) -> None:
     store.command(f"ALTER TABLE edges_1d MODIFY TTL {ttl}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from chronotope.schema.config_events import EventsSection
 from chronotope.schema.errors import StoreError
 from chronotope.schema.observations import observation_table
+from chronotope.schema.retention import apply_retention
 from chronotope.schema.store import Store
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event
 from chronotope.server.events.table import read_events, write_events
-from chronotope.server.events.watching import Watcher
+from chronotope.server.events.watching import Outcome, Watcher
+from chronotope.server.settings import now_ms
 
 T0 = 1_700_006_400
 FAR = (T0 + 100 * 86_400) * 1000
@@ -172,6 +175,49 @@ def test_a_store_that_fails_loses_no_event(store: Store, monkeypatch: pytest.Mon
 
 def _fail(*_: object) -> None:
     raise StoreError("out of order")
+
+
+def keep_from(store: Store, start: int) -> None:
+    """Let the ten seconds of the store expire up to a second after T0."""
+    apply_retention(store, {"10s": int(time.time()) - T0 - start})
+    store.command("OPTIMIZE TABLE edges_10s FINAL")
+
+
+LONG_LIFE = [*steady("front", "new", 600, 1200), *steady("front", "new", 2400, 7200)]
+LONG = [row for name in "abc" for row in steady("front", name, 0, 7200)] + LONG_LIFE
+
+
+def test_what_expired_while_no_server_ran_is_told_by_the_minute(store: Store) -> None:
+    """The saved state is of a time whose ten seconds are gone: in what is left the edge seems to be new later."""
+    write(store, [row for row in LONG if row[0] < 300])
+    own = Watcher(store, EventsSection(), now_ms)
+    own.start()
+    own.look()
+    own.save()
+    write(store, [row for row in LONG if row[0] >= 300])
+    keep_from(store, 4000)
+    again = Watcher(store, EventsSection(), now_ms)
+    again.start()
+    again.look(complete=True)
+    assert told(store) == STORY
+
+
+def test_what_came_late_withdraws_no_event_whose_evidence_expired(store: Store) -> None:
+    """It leads back to a state of before; with the ten seconds that are left the events would not be found again."""
+    ahead_ms = 0
+    keep_from(store, -3600)
+    own = Watcher(store, EventsSection(), clock=lambda: now_ms() + ahead_ms)
+    own.start()
+    for begin in range(0, 7200, 600):
+        write(store, [row for row in LONG if begin <= row[0] < begin + 600])
+        own.look()
+    assert told(store) == STORY
+    keep_from(store, 5000)
+    ahead_ms = 8_600_000
+    write(store, [(1500, "front", "a", 5)])
+    assert own.look() == Outcome(), "a time that is not looked at any more"
+    assert own.look(complete=True) == Outcome()
+    assert told(store) == STORY
 
 
 def test_an_event_follows_the_change_of_one_of_its_ends(store: Store) -> None:
