@@ -17,6 +17,7 @@ import pyarrow as pa
 from chronotope.schema.store import Store
 
 BASE, FLOWS, CLAIMS, WRITTEN = 0, 1, 2, 3  # kinds, see the table `flow_batches`
+KEPT = 10_000  # positions that are always remembered, the last ones; as often, older ones are forgotten
 LONGEST_WRITE_S = 60  # a writer that has not written a position's observations by then has died
 # Which batches of `flows` or `identities` count at a position; those from before there was an order do.
 COUNTED = """(
@@ -77,6 +78,15 @@ class BatchOrder:
         """Say that a position's observations are written."""
         done = entry._replace(kind=WRITTEN, writer=self.writer)
         self._insert("flow_batches", _table(done), f"written-{entry.position}")
+
+    def forget(self, position: int) -> None:
+        """Drop what nobody will ask for once a position is reached: batches whose flows expired, what was written."""
+        oldest = self._store.rows("SELECT min(batch) FROM flows")[0][0]
+        self._store.command(
+            "DELETE FROM flow_batches WHERE position > 1 AND position <= {before:UInt64} "
+            "AND (kind = 3 OR (kind = 1 AND batch < {oldest:UInt64}))",
+            {"before": max(position - KEPT, 0), "oldest": oldest},
+        )
 
 
 def _table(entry: Entry) -> pa.Table:

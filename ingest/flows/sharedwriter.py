@@ -22,7 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.flows.batchorder import BASE, CLAIMS, COUNTED, FLOWS, LONGEST_WRITE_S, BatchOrder, Entry
+from chronotope.ingest.flows.batchorder import (
+    BASE,
+    CLAIMS,
+    COUNTED,
+    FLOWS,
+    KEPT,
+    LONGEST_WRITE_S,
+    BatchOrder,
+    Entry,
+)
 from chronotope.ingest.flows.flowtable import (
     EVER,
     known_requests,
@@ -121,6 +130,8 @@ class SharedFlowWriter(FlowWriter):
                 self._take_claims(entry, own)
             if own:
                 self._order.note_written(entry)
+                if entry.position % KEPT == 0:
+                    self._order.forget(entry.position)
             self._position = entry.position
         self._torn = False
 

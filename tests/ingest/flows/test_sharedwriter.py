@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.flows import sharedwriter
+from chronotope.ingest.flows import batchorder, sharedwriter
 from chronotope.ingest.flows.opening import open_shared_writer
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.sharedwriter import SharedFlowWriter
@@ -196,3 +196,20 @@ def test_server_that_is_far_behind_begins_anew(store: Store, monkeypatch: pytest
     other.accept([sent(other_names, ANSWER)])
     assert stored(store) == {(at_s, "a", "10.0.0.2", "http"): ONCE for at_s in (0, 10, 20)}
     assert other.remembered
+
+
+def test_positions_of_expired_flows_are_forgotten_and_the_order_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batchorder, sharedwriter):
+        monkeypatch.setattr(module, "KEPT", 3)
+    one, names = open_shared(store, "one")
+    for at_s in range(0, 40, 10):  # positions 2 to 5
+        one.accept([sent(names, {**CALL, "start": T0_S + at_s, "end": T0_S + at_s + 1})])
+    store.command("DELETE FROM flows WHERE time < toDateTime({until:UInt32}, 'UTC')", {"until": T0_S + 20})
+    one.accept([sent(names, {**CALL, "start": T0_S + 40, "end": T0_S + 41})])
+    kept = store.rows("SELECT position, kind FROM flow_batches ORDER BY ALL")
+    assert kept == [(1, 0), (4, 1), (4, 3), (5, 1), (5, 3), (6, 1), (6, 3)]
+    other, names = open_shared(store, "other")
+    other.accept([sent(names, ANSWER), sent(names, {**ANSWER, "start": T0_S + 40, "end": T0_S + 41})])
+    assert stored(store)[40, "a", "10.0.0.2", "http"] == ONCE
