@@ -20,6 +20,7 @@ from chronotope.ingest.hosts.translations import Translations
 _MS = 1_000_000
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _TIME = pa.timestamp("ms", tz="UTC")
+_KINDS_FROM = (1024, 32768)  # ports: well-known below, ephemeral (Linux's own range and IANA's) from there on
 _OBSERVERS, _TRANSPORTS, _DIRECTIONS = ("client", "server"), ("tcp", "udp"), ("unknown", "syn", "port")
 
 
@@ -131,12 +132,14 @@ def flow_table(
 
 
 def _roles(flows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(whether the local end serves, how that is known). Of UDP that does not tell, the lower port serves."""
+    """(whether the local end serves, how that is known). Of UDP that does not tell, the lower port serves: known by
+    port where the two are of different kinds, else by nothing."""
     role, origin = flows["role"], flows["origin"]
     guessed = (role != CLIENT) & (role != SERVER)
     lower = flows["local_port"] < flows["remote_port"]
-    same = guessed & (flows["local_port"] == flows["remote_port"])
-    direction = np.select([origin == SYN, (origin == PORT) | ~same], [1, 2], 0)
+    kinds = [np.searchsorted(_KINDS_FROM, flows[port], "right") for port in ("local_port", "remote_port")]
+    alike = guessed & (kinds[0] == kinds[1])
+    direction = np.select([origin == SYN, (origin == PORT) | ~alike], [1, 2], 0)
     return (role == SERVER) | (guessed & lower), direction
 
 

@@ -51,10 +51,10 @@ class ForeignFlow:
 
     def record(self) -> dict[str, Any]:
         """Return the flow record."""
-        known = self.from_client is not None
+        likeness = service_likeness(self.destination.port), service_likeness(self.source.port)
         from_client = self.from_client
         if from_client is None:
-            from_client = service_likeness(self.destination.port) >= service_likeness(self.source.port)
+            from_client = likeness[0] >= likeness[1]
         client, server = (self.source, self.destination) if from_client else (self.destination, self.source)
         at_client = self.seen_at_client
         if at_client is None:
@@ -68,7 +68,7 @@ class ForeignFlow:
             "server_port": server.port,
             "transport": "udp" if self.udp else "tcp",
             "observer": "client" if at_client else "server",
-            "direction": "syn" if known and not self.udp else "port",
+            "direction": self._direction(ports_tell=likeness[0][0] != likeness[1][0]),
             "connections": self.opened,
             "failed_connections": self.failed,
             "active": 1,
@@ -76,6 +76,12 @@ class ForeignFlow:
             "rtt_us_sum": self.rtt_us,
             "rtt_count": int(self.rtt_us > 0),
         }
+
+    def _direction(self, *, ports_tell: bool) -> str:
+        """How the client is known; of two ports that look alike the lower one is no evidence."""
+        if self.from_client is not None:
+            return "port" if self.udp else "syn"
+        return "port" if ports_tell else "unknown"
 
 
 def service_likeness(port: int) -> tuple[int, int]:

@@ -82,6 +82,8 @@ def test_summed_connections_have_no_port():
         (123, 123, UNKNOWN, 123, "unknown"),
         (5353, 40000, UNKNOWN, 40000, "port"),
         (40000, 5353, UNKNOWN, 40000, "port"),
+        (53, 1900, UNKNOWN, 1900, "port"),
+        (40000, 50000, UNKNOWN, 50000, "unknown"),
     ],
 )
 def test_the_role_in_datagrams(local, remote, role, client_port, direction):

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, s
 from chronotope.ingest.flows.rows import CLIENT, SERVER, FlowVocabulary
 from chronotope.ingest.importers.flows import read_flow_batches, write_flow_batch
 from chronotope.ingest.importers.foreign_flow import service_likeness
+from chronotope.schema.directions import DIRECTIONS
 from chronotope.schema.errors import InvalidPayload
 from chronotope.schema.store import Store
 
@@ -100,6 +102,23 @@ def test_netobserv_roles_follow_flags_and_else_ports(tmp_path: Path, change, exp
     found = (client, row["observer"], row["connections"], row["bytes_sent"], row["bytes_received"])
     assert found == expected
     assert {(claim.address, claim.service) for claim in claims} == {("10.1.0.1", "a/front"), ("10.1.0.2", "b/back")}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"Flags": 2}, "syn"),
+        ({"Flags": 16}, "port"),
+        ({"Flags": 16, "SrcPort": 9001}, "unknown"),
+        ({"Flags": 16, "SrcPort": 41000, "DstPort": 40000}, "unknown"),
+        ({"Proto": 17, "DstPort": 53}, "port"),
+    ],
+)
+def test_ports_that_look_alike_do_not_tell_who_calls(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
+    (row,), _, _ = read(
+        written(tmp_path / "a", [NETOBSERV | {"DstPort": 9000} | change]), "netobserv", FlowVocabulary()
+    )
+    assert DIRECTIONS[row["direction"]] == expected
 
 
 def hubble(source: str, sport: int, destination: str, dport: int, *, direction="EGRESS", reply=False, **more):
