@@ -33,7 +33,7 @@ def of_live_capture(folder: Path) -> Iterator[Opened]:
 
 def of_scope(folder: Path) -> Iterator[Opened]:
     """What connection tracking saw opened."""
-    for row in csv.DictReader((folder / "connections.csv").open()):
+    for row in csv.DictReader((folder / "connections.csv").read_text().splitlines()):
         if row["conntracked"] == "true":
             yield Opened(End(row["src_ip"], int(row["src_port"])), End(row["dst_ip"], int(row["dst_port"])))
 
