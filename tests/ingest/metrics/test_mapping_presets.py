@@ -193,6 +193,16 @@ def test_labels_that_a_program_emits_give_its_edge(series: str, edge: tuple[obje
             'destination_service="10.9.8.7:80",destination_service_name="10.9.8.7:80"',
             "no_target",
         ),
+        (
+            'reporter="source",source_workload="a",source_workload_namespace="n",'
+            'destination_service="[fd00::9:8]:80",destination_service_name="[fd00::9:8]:80"',
+            "no_target",
+        ),
+        (
+            'reporter="source",source_workload="a",source_workload_namespace="n",'
+            'destination_service="::ffff:10.9.8.7",destination_service_name="::ffff:10.9.8.7"',
+            "no_target",
+        ),
     ],
 )
 def test_istio_series_of_pods_that_start_or_end_are_left_out_and_counted(labels: str, reason: str) -> None:
