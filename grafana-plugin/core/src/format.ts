@@ -66,6 +66,12 @@ export function describeNode(node: GraphNode, callers: number, callees: number):
   return parts.join(', ');
 }
 
+/** What may be wrong of an edge: that it is there, or, where it was seen, which end calls. Empty: nothing. */
+export function doubtOf(edge: GraphEdge): string {
+  if (!edge.inferred && edge.confidence >= 1) return '';
+  return `${edge.inferred ? 'inferred' : 'direction guessed'}, confidence ${formatNumber(edge.confidence, 2)}`;
+}
+
 /** An edge in one sentence. */
 export function describeEdge(edge: GraphEdge): string {
   const parts = [`${edge.source} calls ${edge.target}`];
@@ -76,7 +82,7 @@ export function describeEdge(edge: GraphEdge): string {
     if (text) parts.push(choice === 'errors' ? `${text} errors` : text);
   }
   if (edge.via.length) parts.push(`via ${edge.via.join(', ')}`);
-  if (edge.inferred) parts.push(`inferred, confidence ${Number(edge.confidence.toPrecision(2))}`);
+  if (doubtOf(edge)) parts.push(doubtOf(edge));
   parts.push(`seen by ${edge.layers.join(', ') || 'no layer'}`);
   return parts.join(', ');
 }

@@ -1,6 +1,6 @@
 /** What the tip under the pointer says. Pure. */
 
-import { formatBytes, formatLatency, formatNumber, formatRate, formatShare } from './format.ts';
+import { doubtOf, formatBytes, formatLatency, formatNumber, formatRate, formatShare } from './format.ts';
 import type { GraphEdge, GraphNode, Measures } from './graph.ts';
 import type { Tip, TipLine } from './overlay.ts';
 
@@ -26,7 +26,7 @@ export function tipOfEdge(edge: GraphEdge): Tip {
     lines.push(line(`${layer} ${measure.replaceAll('_', ' ')}`, `${formatNumber(before)} → ${formatNumber(after)}`));
   }
   if (edge.via.length) lines.push(line('via', edge.via.join(' → ')));
-  if (edge.inferred) lines.push(line('inferred', `confidence ${formatNumber(edge.confidence, 2)}`));
+  if (doubtOf(edge)) lines.push(line('doubt', doubtOf(edge)));
   return { title: `${edge.source} → ${edge.target}`, lines };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { adjacencyOf, collapse, degrade, edgesOf, fits, graphFromApi, graphFromDiff, groupings, headline, MOST_EDGES, MOST_NODES, neighbourhood, reach, tableRows } from '../src/index.ts';
+import { adjacencyOf, collapse, degrade, doubtOf, edgesOf, fits, graphFromApi, graphFromDiff, groupings, headline, MOST_EDGES, MOST_NODES, neighbourhood, reach, tableRows, tipOfEdge } from '../src/index.ts';
 import type { Graph } from '../src/index.ts';
 import { edge, graphOf, measures, node } from './building.ts';
 
@@ -96,4 +96,10 @@ test('a removed edge shows what it had before', () => {
 test('the table has the changed edges first, then the busiest', () => {
   const edges = [edge('a', 'b', { measures: { trace: measures(1) } }), edge('b', 'c', { measures: { trace: measures(9) } }), edge('c', 'd', { status: 'added' })];
   assert.deepEqual(tableRows({ nodes: [], edges }).map(({ cells }) => cells[0]), ['c', 'b', 'a']);
+});
+
+test('a doubt names what may be wrong: whether the edge is there, or which end calls', () => {
+  const doubts = [{}, { confidence: 0.97 }, { confidence: 0.6, inferred: true }].map((more) => edge('a', 'b', more));
+  assert.deepEqual(doubts.map(doubtOf), ['', 'direction guessed, confidence 0.97', 'inferred, confidence 0.6']);
+  assert.deepEqual(doubts.map((one) => tipOfEdge(one).lines.filter(({ name }) => name === 'doubt').length), [0, 1, 1]);
 });

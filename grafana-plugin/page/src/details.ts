@@ -1,6 +1,6 @@
 /** The drawer about one service or one edge: who, how much, how well, over time, and what else to ask. */
 
-import { describeMeasures, edgeLabel, formatLatency, formatNumber, formatRate, formatShare, graphFromApi, LAYERS } from '@chronotope/core';
+import { describeMeasures, doubtOf, edgeLabel, formatLatency, formatNumber, formatRate, formatShare, graphFromApi, LAYERS } from '@chronotope/core';
 import type { GraphEdge, GraphNode, Theme } from '@chronotope/core';
 import { h } from './dom.ts';
 import { picture } from './legend.ts';
@@ -67,7 +67,7 @@ export function edgeDetails(edge: GraphEdge, nowMs: number, actions: DetailActio
     facts([
       ['status', edge.status && edge.status !== 'unchanged' ? edge.status : ''],
       ['via', edge.via.join(' → ')],
-      ['confidence', edge.inferred ? `${formatNumber(edge.confidence, 2)}, inferred` : ''],
+      ['doubt', doubtOf(edge)],
       ['first seen', seen(edge.firstSeen)],
       ['last seen', seen(edge.lastSeen)],
     ]),
