@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numba import njit
 
-from chronotope.ingest.flows.rows import CLIENT, SERVER, FlowVocabulary
+from chronotope.ingest.flows.rows import CLIENT, OWNED_SOURCE, OWNED_TARGET, SERVER, FlowVocabulary
 from chronotope.ingest.identity import Identities
 from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
 
@@ -32,17 +32,21 @@ class Attribution:
         self._answers: _Answers | None = None
 
     def __call__(self, rows: np.ndarray, owners: Identities) -> None:
-        """Attribute FLOW[M] in place."""
+        """Attribute FLOW[M] in place: `source`, `target` and `owned`."""
         self._prepare(owners)
         start = np.ascontiguousarray(rows["start"])
         moment = _moments(start, owners)
-        for end, address, observer, ports in (
-            ("source", "client", CLIENT, np.zeros(len(rows), np.uint16)),
-            ("target", "server", SERVER, np.ascontiguousarray(rows["server_port"])),
+        owned = np.zeros(len(rows), np.uint8)
+        for end, address, observer, ports, bit in (
+            ("source", "client", CLIENT, np.zeros(len(rows), np.uint16), OWNED_SOURCE),
+            ("target", "server", SERVER, np.ascontiguousarray(rows["server_port"]), OWNED_TARGET),
         ):
-            nodes = self._nodes(np.ascontiguousarray(rows[address]), ports, moment, start)
+            codes = np.ascontiguousarray(rows[address])
+            nodes = self._nodes(codes, ports, moment, start)
             own = (rows["observer"] == observer) & (rows["own"] >= 0)
             rows[end] = np.where(own, self._named[rows["own"]], nodes)
+            owned |= np.where(own | (nodes != self._bare[codes]), np.uint8(bit), np.uint8(0))
+        rows["owned"] = owned
 
     def _nodes(self, codes: np.ndarray, ports: np.ndarray, moments: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
         """Return whose the addresses were, or the addresses' own nodes; each question is asked once."""

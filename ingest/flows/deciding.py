@@ -9,21 +9,21 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from chronotope.ingest.flows.rows import CLIENT
+from chronotope.ingest.flows.rows import CLIENT, OWNED_SOURCE, OWNED_TARGET
 from chronotope.ingest.spans.spanindex import table_size
 from chronotope.schema.observations import BUCKET_S
 
-_CONNECTION, _PAIR, _AIM = 1, 2, 3  # kinds of keys
+_CONNECTION, _PAIR, _AIM, _BOTH_ENDS = 1, 2, 3, 4  # kinds of keys
 _NONE, _SEVERAL = -1, -2
 
 
 @njit(cache=True, nogil=True)
-def decide(ends, target, port, counts, seed):  # type: ignore[no-untyped-def]
+def decide(ends, source, target, port, counts, seed):  # type: ignore[no-untyped-def]
     """Decide about END[M], sorted by client address.
 
     Args:
-        target, port, counts: M of each, as they are when nobody else saw a connection: the node that answered, its
-            port, and whether a row counts. What others saw changes them.
+        source, target, port, counts: M of each, as they are when nobody else saw a connection: the nodes that asked
+            and answered, the port, and whether a row counts. What others saw changes them.
         seed: of the hashes.
     """
     start = 0
@@ -34,6 +34,7 @@ def decide(ends, target, port, counts, seed):  # type: ignore[no-untyped-def]
             stop += 1
         if 0 < clients < stop - start:  # seen from one side alone, a connection is what that side says
             _decide_one(ends[start:stop], clients, target[start:stop], port[start:stop], counts[start:stop], seed)
+            _fill(ends[start:stop], source[start:stop], target[start:stop], seed)
         start = stop
 
 
@@ -61,6 +62,76 @@ def _decide_one(rows, seen_by_clients, target, port, counts, seed):  # type: ign
             if real >= 0 and _only(rows, before, before_row, key, bucket) >= 0:
                 target[i] = rows[real]["target"]
                 port[i] = rows[real]["server_port"]
+
+
+@njit(cache=True, nogil=True)
+def _fill(rows, source, target, seed):  # type: ignore[no-untyped-def]
+    """Let servers' reports of clients' connections say who the ends were that nobody owned by the client's clock."""
+    open_sources, open_targets = False, False
+    for i in range(len(rows)):
+        row = rows[i]
+        if row["observer"] == CLIENT and row["client_port"]:
+            open_sources = open_sources or not row["owned"] & OWNED_SOURCE
+            open_targets = open_targets or _is_open(row, target[i])
+    if open_sources:
+        table, node = _mark_owners(rows, OWNED_SOURCE, seed)
+        _fill_from(rows, source, table, node, OWNED_SOURCE, seed)
+    if open_targets:
+        table, node = _mark_owners(rows, OWNED_TARGET, seed)
+        _fill_from(rows, target, table, node, OWNED_TARGET, seed)
+
+
+@njit(cache=True, nogil=True)
+def _is_open(row, answered):  # type: ignore[no-untyped-def]
+    """Whether nobody owned a server's address, and nothing else told who answered."""
+    return not row["owned"] & OWNED_TARGET and answered == row["target"]
+
+
+@njit(cache=True, nogil=True)
+def _mark_owners(rows, which, seed):  # type: ignore[no-untyped-def]
+    """(keys, nodes): connections that servers' hosts saw, and who owned one end of each by their clocks."""
+    count = 0
+    for row in rows:
+        count += row["observer"] != CLIENT
+    table = np.zeros(table_size(count), np.uint64)
+    node = np.full(len(table), _NONE, np.int32)
+    for row in rows:
+        if row["observer"] == CLIENT or not row["client_port"] or not row["owned"] & which:
+            continue
+        owner = row["source"] if which == OWNED_SOURCE else row["target"]
+        key = _at(_end_of(row, which, seed), row["bucket"])
+        slot = _slot(table, key)
+        table[slot] = key
+        if node[slot] != owner:
+            node[slot] = owner if node[slot] == _NONE else _SEVERAL
+    return table, node
+
+
+@njit(cache=True, nogil=True)
+def _fill_from(rows, ends, table, node, which, seed):  # type: ignore[no-untyped-def]
+    """Give open ends of clients' rows the owner on which all reports of the connection around that time agree."""
+    for i in range(len(rows)):
+        row = rows[i]
+        if row["observer"] != CLIENT or not row["client_port"] or row["owned"] & which:
+            continue
+        if which == OWNED_TARGET and not _is_open(row, ends[i]):
+            continue
+        owner = np.int32(_NONE)
+        for beside in (0, -BUCKET_S, BUCKET_S):
+            slot = _slot(table, _at(_end_of(row, which, seed), row["bucket"] + beside))
+            if table[slot] != 0 and owner != node[slot]:
+                owner = node[slot] if owner == _NONE else np.int32(_SEVERAL)
+        if owner >= 0:
+            ends[i] = owner
+
+
+@njit(cache=True, nogil=True)
+def _end_of(row, which, seed):  # type: ignore[no-untyped-def]
+    """The key of a connection for what is asked of it: behind address translation the client's end is the same."""
+    if which == OWNED_SOURCE:
+        return _connection(row, seed)
+    ports = np.uint64(row["client_port"]) * 65536 + row["server_port"]
+    return _mix(_BOTH_ENDS, row["client"], row["server"], ports * 2 + row["transport"], seed)
 
 
 @njit(cache=True, nogil=True)

@@ -59,7 +59,7 @@ class EdgeSums:
     def add(self, rows: np.ndarray, sign: int = 1) -> Counter[str]:
         """Add rows FLOW[M], or take them away (`sign` -1); return how many make no edge, by reason."""
         counts, target, port = rows["counts"] > 0, rows["answered"], rows["answered_port"]
-        own = rows["source"] == target
+        own = rows["asked"] == target
         telemetry = self._rules.telemetry.rows(rows, target, port)
         kept = np.flatnonzero((counts | (sign > 0)) & ~own & ~telemetry)
         protocol = self._rules.protocols(rows["transport"], port)
@@ -156,7 +156,7 @@ def _add(edge, row, sign):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _begin(edge, row, protocol, reporter):  # type: ignore[no-untyped-def]
     edge["bucket"], edge["first"], edge["last"] = row["bucket"], _LATEST, -_LATEST
-    edge["source"], edge["target"], edge["protocol"] = row["source"], row["answered"], protocol
+    edge["source"], edge["target"], edge["protocol"] = row["asked"], row["answered"], protocol
     edge["reporter"], edge["direction"] = reporter, UNTOLD
     edge["connections"], edge["failed_connections"], edge["retransmits"] = 0, 0, 0
     edge["bytes_sent"], edge["bytes_received"], edge["rtt_us_sum"], edge["rtt_count"] = 0, 0, 0, 0
@@ -172,7 +172,7 @@ def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type:
         row, protocol = rows[kept[place]], protocols[kept[place]]
         counts = row["counts"] > 0
         reporter = REPORTER_TARGET if counts and row["observer"] != CLIENT else REPORTER_SOURCE
-        slot = _slot(table, sums, row["bucket"], row["source"], row["answered"], protocol, reporter, seed)
+        slot = _slot(table, sums, row["bucket"], row["asked"], row["answered"], protocol, reporter, seed)
         if table[slot] < 0:
             if count == len(sums):
                 return place, count

@@ -6,7 +6,10 @@ and intervals differ). A client's row takes its target, in order, from
  1. the server's own agent, which saw the same pair of addresses,
  2. the only server row with the client's address and port whose server address differs: address translation between
     the two, and both ends kept the client's address and port; neither end's pair of addresses was seen by the other,
- 3. the owner of the server's address.
+ 3. the owner of the server's address,
+ 4. where nobody owned that by the client's clock, the owner by the server's clock, when its host saw the connection.
+Nobody's client address is likewise the one's who owned it by the server's clock: clocks differ by seconds, and at the
+edges of an ownership one host may see a connection within it, the other outside.
 
 Rows are brought together by client address first: then whatever decides about one is in the cache.
 
@@ -28,12 +31,15 @@ from chronotope.ingest.spans.spanindex import SEED
 # The other end may be in the bucket beside, and what tells whether that one has a partner of its own beside it again.
 REACH = 2
 
-_READ = ("bucket", "client", "server", "own", "target", "client_port", "server_port", "transport", "observer")
-_DECIDED = ("answered", "answered_port", "counts")
+_READ = (
+    "bucket", "client", "server", "own", "source", "target", "client_port", "server_port", "transport", "observer",
+    "owned",
+)  # fmt: skip
+_DECIDED = ("asked", "answered", "answered_port", "counts")
 # What decides about a row and what was decided, and of which piece it is, at which place.
 END = np.dtype([("piece", "<i4"), ("place", "<i4"), *((name, FLOW[name]) for name in (*_READ, *_DECIDED))])
 
-Decisions = tuple[np.ndarray, np.ndarray, np.ndarray]  # _DECIDED of M rows
+Decisions = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # _DECIDED of M rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def _gathered(pieces: Sequence[np.ndarray], clients: np.ndarray) -> np.ndarray:
 
 def _decided(ends: np.ndarray) -> Decisions:
     """Return what becomes of END[M], all of their clients."""
-    decisions = ends["target"].copy(), ends["server_port"].copy(), np.ones(len(ends), np.uint8)
+    decisions = ends["source"].copy(), ends["target"].copy(), ends["server_port"].copy(), np.ones(len(ends), np.uint8)
     decide(ends, *decisions, SEED)
     return decisions
 
@@ -140,27 +146,30 @@ def _gather(piece, number, clients, free, ends):  # type: ignore[no-untyped-def]
         free[client] += 1
         end["piece"], end["place"] = number, place
         end["bucket"], end["client"], end["server"] = row["bucket"], client, row["server"]
-        end["own"], end["target"], end["observer"] = row["own"], row["target"], row["observer"]
+        end["own"], end["source"], end["target"] = row["own"], row["source"], row["target"]
+        end["observer"], end["owned"] = row["observer"], row["owned"]
         end["client_port"], end["server_port"] = row["client_port"], row["server_port"]
         end["transport"], end["counts"] = row["transport"], row["counts"]
-        end["answered"], end["answered_port"] = row["answered"], row["answered_port"]
+        end["asked"], end["answered"], end["answered_port"] = row["asked"], row["answered"], row["answered_port"]
 
 
 @njit(cache=True, nogil=True)
-def _tell(rows, ends, number, answered, port, counts):  # type: ignore[no-untyped-def]
+def _tell(rows, ends, number, asked, answered, port, counts):  # type: ignore[no-untyped-def]
     """Write into the rows of a piece what was decided about them."""
     for i in range(len(ends)):
         if ends[i]["piece"] == number:
             row = rows[ends[i]["place"]]
-            row["answered"], row["answered_port"], row["counts"] = answered[i], port[i], counts[i]
+            row["asked"], row["answered"], row["answered_port"] = asked[i], answered[i], port[i]
+            row["counts"] = counts[i]
 
 
 @njit(cache=True, nogil=True)
-def _differing(ends, pieces, answered, port, counts):  # type: ignore[no-untyped-def]
+def _differing(ends, pieces, asked, answered, port, counts):  # type: ignore[no-untyped-def]
     """Return bool[M]: rows of the first pieces about which it is decided anew."""
     found = np.zeros(len(ends), np.bool_)
     for i in range(len(ends)):
         end = ends[i]
-        same = end["answered"] == answered[i] and end["answered_port"] == port[i] and end["counts"] == counts[i]
+        same = end["asked"] == asked[i] and end["answered"] == answered[i]
+        same = same and end["answered_port"] == port[i] and end["counts"] == counts[i]
         found[i] = end["piece"] < pieces and not same
     return found

@@ -119,7 +119,7 @@ def warm_up_flows() -> None:
     Attribution(vocabulary, {})(row, Identities())
     settle(row)
     settle_beside(row, [row.copy()], np.ones(1, np.bool_), row["bucket"])
-    row["source"], row["answered"] = 0, 1
+    row["asked"], row["answered"] = 0, 1
     sums = EdgeSums(Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
     sums.add(row)
     sums.observations(vocabulary)

@@ -21,6 +21,7 @@ TRANSPORTS = ("tcp", "udp")
 CLIENT, SERVER = 1, 2
 OBSERVERS = ("", "client", "server")
 UNSETTLED = -2
+OWNED_SOURCE, OWNED_TARGET = 1, 2
 
 FLOW = np.dtype(
     [
@@ -34,6 +35,7 @@ FLOW = np.dtype(
         ("own", "<i4"),  # FlowVocabulary.names: service of the observing side as its agent says; -1: it does not say
         ("source", "<i4"),  # FlowVocabulary.nodes: who owned the client's address; set by attribution
         ("target", "<i4"),
+        ("asked", "<i4"),  # `source`, or who the other end says it was; like the next two and `counts` set by `settle`
         ("answered", "<i4"),  # who really answered, FlowVocabulary.nodes; UNSETTLED until that is found out
         ("answered_port", "<u2"),
         ("client_port", "<u2"),  # 0: several connections are summed
@@ -41,7 +43,8 @@ FLOW = np.dtype(
         ("transport", "u1"),
         ("observer", "u1"),
         ("direction", "u1"),
-        ("counts", "u1"),  # 0: the other end's report counts; like the other two it is set by `settle`
+        ("owned", "u1"),  # OWNED_SOURCE and OWNED_TARGET: ends that are services, not bare addresses
+        ("counts", "u1"),  # 0: the other end's report counts
     ]
 )
 

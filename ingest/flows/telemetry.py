@@ -28,9 +28,9 @@ class Telemetry:
         self._nodes = np.empty(0, np.bool_)
 
     def rows(self, rows: np.ndarray, target: np.ndarray, port: np.ndarray) -> np.ndarray:
-        """Return bool[M]: which rows are telemetry, given who answered at which port."""
+        """Return bool[M]: which rows are telemetry, given who answered at which port; who asked is settled."""
         addresses, nodes = self._known()
-        found: np.ndarray = self._ports[port] | nodes[rows["source"]] | nodes[target]
+        found: np.ndarray = self._ports[port] | nodes[rows["asked"]] | nodes[target]
         if self._places:
             found |= addresses[rows["client"]] | addresses[rows["server"]]
         return found

@@ -110,7 +110,7 @@ class Connections:
         settle(rows)
         target, port = rows["answered"], rows["answered_port"]
         telemetry = self._rules.telemetry.rows(rows, target, port)
-        kept = rows[(rows["counts"] > 0) & ~telemetry & (rows["source"] != target)]
+        kept = rows[(rows["counts"] > 0) & ~telemetry & (rows["asked"] != target)]
         return Records(
             self._vocabulary.nodes.values,
             self._vocabulary.protocols.values,
@@ -142,7 +142,7 @@ def by_port(legs: Legs, records: Records, names: Collection[str], start_s: int) 
     node = {name: code for code, name in enumerate(records.names)}
     into = np.isin(records.target, [node[name] for name in names if name in node])
     rows = np.flatnonzero(into)
-    keys = np.stack([records.rows["source"][rows], records.target[rows], records.protocol[rows], records.port[rows]])
+    keys = np.stack([records.rows["asked"][rows], records.target[rows], records.protocol[rows], records.port[rows]])
     distinct, which = np.unique(keys, axis=1, return_inverse=True)
     routes, measures = list(legs.routes), legs.measures.copy()
     bucket = (records.rows["bucket"][rows] - start_s) // BUCKET_S
@@ -169,7 +169,7 @@ def finer_series(records: Records, name: str) -> Finer | None:
     """Return the series of one intermediary in short steps; None: its records allow none."""
     if not len(records) or name not in records.names:
         return None
-    code, source = records.names.index(name), records.rows["source"].astype(np.int64)
+    code, source = records.names.index(name), records.rows["asked"].astype(np.int64)
     stream = records.rows["transport"] == TCP
     ins, outs = np.flatnonzero(stream & (records.target == code)), np.flatnonzero(stream & (source == code))
     callers, caller = np.unique(source[ins] * 65536 + records.port[ins], return_inverse=True)

@@ -8,7 +8,7 @@ from chronotope.ingest.flows.ends import REACH, settle, settle_beside
 from chronotope.ingest.flows.rows import CLIENT, FLOW, SERVER, UNSETTLED
 from chronotope.schema.observations import BUCKET_S
 
-DECIDED = ["answered", "answered_port", "counts"]
+DECIDED = ["asked", "answered", "answered_port", "counts"]
 # Few addresses, ports and services: most rows have to do with each other, behind address translation too.
 ends = st.fixed_dictionaries(
     {
@@ -16,6 +16,8 @@ ends = st.fixed_dictionaries(
         "client": st.integers(0, 1),
         "server": st.integers(2, 4),
         "own": st.integers(-1, 1),
+        "source": st.integers(3, 4),
+        "owned": st.integers(0, 3),
         "client_port": st.sampled_from([0, 40000, 40001]),
         "server_port": st.sampled_from([80, 443]),
         "observer": st.sampled_from([CLIENT, SERVER]),
