@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.edge_world import DAY, HABITS, World
+from benchmarks.edge_world import DAY, HABITS, HOUR, World
 from benchmarks.event_truth import LEARNING_DAYS, Judged
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -51,6 +51,7 @@ def figures_of(judged: Judged) -> dict[str, Any]:
     false = judged.false_vanished(0)
     early = len(false) - len(judged.false_vanished(LEARNING_DAYS))
     edge, silence, least, told = judged.delays()
+    first_day = judged.first_day_delays()
     ratio = {}
     for habit, name in enumerate(HABITS):
         own = (world.habit[edge] == habit) & told
@@ -67,6 +68,8 @@ def figures_of(judged: Judged) -> dict[str, Any]:
         },
         "ended": len(edge),
         "told": int(told.sum()),
+        "ended_in_the_first_day": len(first_day),
+        "told_within_1_2_32_hours": [int((first_day <= hours * HOUR).sum()) for hours in (1, 2, 32)],
         "delay_to_optimum_median_p90": ratio,
         "taken_back_when_late_evidence_came": judged.taken_back,
     }

@@ -16,8 +16,8 @@ from chronotope.server.events.detector import Evidence
 DAY = 8640  # buckets
 HOUR = 360
 EPOCH = 170_000_640  # a day's start, in buckets since 1970
-STEADY, DAILY, NIGHTLY, BURSTY = 0, 1, 2, 3
-HABITS = ("steady", "daily rhythm", "nightly job", "bursty")
+STEADY, DAILY, NIGHTLY, BURSTY, HOURLY, OFFICE = range(6)
+HABITS = ("steady", "daily rhythm", "nightly job", "bursty", "hourly job", "office hours")
 
 
 @dataclass(slots=True)
@@ -25,16 +25,21 @@ class World:
     """E edges over some days.
 
     Attributes:
-        rate: events a bucket on average, float64[E]; of a nightly job while it runs.
+        rate: events a bucket on average, float64[E]; of a job, or within office hours, while it runs.
         habit: index in HABITS.
         start, end: int64[E], buckets since the beginning.
+        begins: hour of the day at which the beginning is.
+        job: shortest and longest run of a nightly job, buckets; lengths are even by their logarithm.
+        depth: of a daily rhythm, 0 to 1.
         outages: (first bucket, end, share of the edges that are lost).
     """
 
     edges: int = 10_000
     days: int = 28
     seed: int = 1
-    shares: tuple[float, ...] = (0.3, 0.5, 0.1, 0.1)
+    shares: tuple[float, ...] = (0.3, 0.45, 0.1, 0.1, 0.05, 0.0)  # of each of HABITS
+    begins: int = 0
+    job: tuple[int, int] = (30, 240)
     ending: float = 0.3
     late_start: float = 0.2
     outages: tuple[tuple[int, int, float], ...] = ()
@@ -43,8 +48,9 @@ class World:
     start: np.ndarray = field(init=False)
     end: np.ndarray = field(init=False)
     _phase: np.ndarray = field(init=False)
-    _depth: np.ndarray = field(init=False)
+    depth: np.ndarray = field(init=False)
     _length: np.ndarray = field(init=False)
+    _period: np.ndarray = field(init=False)
     _on: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,15 +59,23 @@ class World:
         self.habit = rng.choice(len(HABITS), count, p=np.array(self.shares) / sum(self.shares))
         # From one call a second to one a day.
         self.rate = np.exp(rng.uniform(np.log(1 / DAY), np.log(10), count))
-        night = self.habit == NIGHTLY
-        self.rate[night] = np.exp(rng.uniform(np.log(0.3), np.log(50), night.sum()))
+        runs = np.isin(self.habit, [NIGHTLY, HOURLY, OFFICE])
+        self.rate[runs] = np.exp(rng.uniform(np.log(0.3), np.log(50), runs.sum()))
         self.start = np.where(rng.random(count) < self.late_start, rng.integers(0, last, count), 0)
         self.end = np.where(rng.random(count) < self.ending, rng.integers(0, last, count), last)
         self.end = np.maximum(self.end, self.start)
         # The system's day: most edges share it, within some hours.
-        self._phase = np.where(night, rng.integers(0, DAY, count), rng.normal(14 * HOUR, 1.5 * HOUR, count))
-        self._depth = rng.uniform(0.3, 0.95, count)
-        self._length = rng.integers(30, 240, count)
+        self._phase = np.where(
+            self.habit == DAILY, rng.normal(14 * HOUR, 1.5 * HOUR, count), rng.integers(0, DAY, count)
+        )
+        self.depth = rng.uniform(0.3, 0.95, count)
+        self._length = np.exp(rng.uniform(*np.log(self.job), count)).astype(int)
+        office = self.habit == OFFICE
+        self._phase[office] = rng.normal(8 * HOUR, HOUR / 2, office.sum())
+        self._length[office] = rng.normal(10 * HOUR, HOUR / 2, office.sum())
+        self._length[self.habit == HOURLY] = rng.integers(6, 60, (self.habit == HOURLY).sum())
+        self._period = np.where(self.habit == HOURLY, HOUR, DAY)
+        self._phase -= self.begins * HOUR
         self._on = np.ones(count, bool)
 
     def alive_days(self, since: int = 0) -> float:
@@ -70,14 +84,15 @@ class World:
 
     def per_day(self) -> np.ndarray:
         """Return the calls a day of each edge, float64[E]."""
-        return np.where(self.habit == NIGHTLY, self.rate * self._length, self.rate * DAY)
+        runs = np.isin(self.habit, [NIGHTLY, HOURLY, OFFICE])
+        return self.rate * np.where(runs, self._length * (DAY // self._period), DAY)
 
     def expected_of(self, edge: int, at: np.ndarray) -> np.ndarray:
-        """Return the events expected of a steady, daily or nightly edge in some buckets, had it lived on."""
-        if self.habit[edge] == NIGHTLY:
-            return self.rate[edge] * ((at - self._phase[edge]) % DAY < self._length[edge])
+        """Return the events expected of an edge that is not bursty in some buckets, had it lived on."""
+        if self.habit[edge] in (NIGHTLY, HOURLY, OFFICE):
+            return self.rate[edge] * ((at - self._phase[edge]) % self._period[edge] < self._length[edge])
         wave = np.cos(2 * np.pi * (at - self._phase[edge]) / DAY) if self.habit[edge] == DAILY else 0.0
-        return np.asarray(self.rate[edge] * (1 + self._depth[edge] * wave) + 0.0 * at)
+        return np.asarray(self.rate[edge] * (1 + self.depth[edge] * wave) + 0.0 * at)
 
     def hours(self) -> Iterator[tuple[int, Evidence]]:
         """Yield (first bucket since the epoch, evidence) hour after hour."""
@@ -101,9 +116,10 @@ class World:
         expected = np.repeat(self.rate[:, None], len(at), 1)
         day = self.habit == DAILY
         wave = np.cos(2 * np.pi * (at[None] - self._phase[day, None]) / DAY)
-        expected[day] *= 1 + self._depth[day, None] * wave
-        night = self.habit == NIGHTLY
-        expected[night] *= (at[None] - self._phase[night, None]) % DAY < self._length[night, None]
+        expected[day] *= 1 + self.depth[day, None] * wave
+        runs = np.isin(self.habit, [NIGHTLY, HOURLY, OFFICE])
+        since = (at[None] - self._phase[runs, None]) % self._period[runs, None]
+        expected[runs] *= since < self._length[runs, None]
         burst = np.flatnonzero(self.habit == BURSTY)
         # On for 10 minutes, off for 20, on average.
         on = np.zeros((len(burst), len(at)), bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from benchmarks.edge_world import BURSTY, DAY, EPOCH, NIGHTLY, STEADY, World
+from benchmarks.edge_world import BURSTY, DAILY, DAY, EPOCH, HOUR, STEADY, World
 
 from chronotope.server.events.detector import Detector, Evidence, Found
 from chronotope.server.events.event import NEW, VANISHED
@@ -99,6 +99,22 @@ class Judged:
         silence = np.array([told.get(int(edge), np.nan) for edge in ended], float)
         return ended, silence, least, np.isfinite(silence)
 
+    def first_day_delays(self) -> np.ndarray:
+        """Return the silence until told, in buckets, NaN never, of edges that ended in the first day.
+
+        Only steady ones and those of a daily rhythm that lived for two hours, and could be told within an hour: at
+        their slowest they make 25 events an hour, of which a silence must miss some 20 to be improbable.
+        """
+        world = self.world
+        slowest = world.rate * np.where(world.habit == DAILY, 1 - world.depth, 1.0) * HOUR
+        lived = (world.end < DAY) & (self.spoke_first >= 0) & (world.end - self.spoke_first > 2 * HOUR)
+        ended = np.flatnonzero(lived & (slowest >= 25) & np.isin(world.habit, [STEADY, DAILY]))
+        told = {}
+        for one in self.found:
+            if one.type == VANISHED and one.evident - EPOCH > world.end[one.edge]:
+                told.setdefault(one.edge, one.evident - one.bucket)
+        return np.array([told.get(int(edge), np.nan) for edge in ended], float)
+
 
 def least_silence(world: World, edge: int, since: int, rules: Rules) -> float:
     """Return the shortest silence, in buckets, after which one may tell an edge of known habits and keep the promise.
@@ -112,6 +128,6 @@ def least_silence(world: World, edge: int, since: int, rules: Rules) -> float:
     wanted = max(np.log(a_day / rules.false_a_day), 1.0)
     if world.habit[edge] == STEADY:
         return wanted / world.rate[edge]
-    step = 1 if world.habit[edge] == NIGHTLY else 6
+    step = 6 if world.habit[edge] == DAILY else 1
     at = since + np.arange(0, 40 * DAY, step)
     return float(step * (1 + np.searchsorted(np.cumsum(world.expected_of(edge, at)) * step, wanted)))

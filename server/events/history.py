@@ -20,14 +20,14 @@ from chronotope.server.events.strands import (
 from chronotope.server.events.young import LONGER
 
 _SHORTEST = 3  # ticks of silence
-_CAUTION = 2.0  # what is not known exactly (rhythm, tail) must not break the promise
+CAUTION = 2.0  # what is not known exactly (rhythm, tail) must not break the promise
 
 
 @compiled
 def set_due(state: LayerState, own: int, hour: int, rules: np.ndarray) -> None:
     """See when the present silence of a strand will be improbable, if the hour goes on."""
     head, strand = state.head[0], state.strands[own]
-    poisson, tail, ticks = wanted(strand, state.tops[own], rules[0] / _CAUTION)
+    poisson, tail, ticks = wanted(strand, state.tops[own], rules[0] / CAUTION)
     pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
     first = strand["mark"] + max(missed_for(strand, poisson) - strand["missed"], 0.0) / pace
     second = strand["mark"] + max(missed_for(strand, tail) - strand["missed"], 0.0) / pace
@@ -41,6 +41,7 @@ def set_due(state: LayerState, own: int, hour: int, rules: np.ndarray) -> None:
 def begin_history(state: LayerState, own: int, bucket: int, count: float, ticks: float) -> None:
     """Begin a strand's history, with nothing of what was before."""
     strand, hour = state.strands[own], (bucket // BUCKETS_AN_HOUR) % HOURS
+    state.head[0]["known"] += 1 if strand["state"] == 0 else 0
     state.counts[own] = 0
     state.exposure[own] = 0
     state.tops[own] = 0

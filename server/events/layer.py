@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.server.events.history import begin_history, count_bucket, set_due
+from chronotope.server.events.history import CAUTION, begin_history, count_bucket, set_due
 from chronotope.server.events.hours import begin_anew, turn_hours
-from chronotope.server.events.silence import chances, rate, surprise
+from chronotope.server.events.silence import chances, rate, surprise, wanted
 from chronotope.server.events.strands import (
     BUCKETS_A_DAY,
     BUCKETS_AN_HOUR,
@@ -22,18 +22,31 @@ from chronotope.server.events.strands import (
     compiled,
     entry,
 )
-from chronotope.server.events.young import begin_run, is_told, is_trusting, note_ends, silence_left
+from chronotope.server.events.young import (
+    begin_run,
+    early_left,
+    has_stopped,
+    is_told,
+    may_have_stopped,
+    moments_of_ends,
+    note_ends,
+    silence_left,
+    tell_early,
+    tell_on_trust,
+    trust,
+)
 
 # Of the state and of what is compiled into this file: raise it with any change of history.py, hours.py, silence.py,
 # strands.py or young.py. The cache of compiled code looks at this file alone, and a state that other rules made is no
 # state.
-VERSION = 8
+VERSION = 9
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
 
 _USUAL, _SHARE = 20.0, 0.3  # of so many strands usually in a bucket, less than this share are an outage too
 _HOLE = 30  # buckets without anything: what was done in them was not seen
 _GLIMPSE, _APART = 60.0, 360  # ticks, ten minutes; buckets, an hour
+_AGAIN = 6.0  # buckets until what may have stopped is looked at again
 
 
 def advance(
@@ -144,27 +157,51 @@ def _speak(state: LayerState, own: int, bucket: int, count: float, ticks: float,
 def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, turns: np.ndarray, found: int) -> int:
     """Tell the strands whose silence has become improbable."""
     head, hour = state.head[0], (bucket // BUCKETS_AN_HOUR) % HOURS
-    note_ends(head, state.strands, rules[2])
+    ended = note_ends(head, state.strands, state.tops, rules[2])
     # What is told in one bucket is judged by what was known before: the order of strands says nothing.
-    trusting = is_trusting(head, len(state.strands), bucket, rules[2])
+    trusting, early = trust(head, ended, bucket, rules[2]), early_left(head)
+    moments = moments_of_ends(head, state.strands, bucket, rules[2])
     head["next_due"] = np.inf
     for own in range(len(state.strands)):
         strand = state.strands[own]
         if strand["state"] != 1:
             continue
-        if strand["due"] <= head["clock"] and not is_told(head, strand, bucket, rules[2]):
-            if trusting:
-                head["trusted"] += 1
-            else:
-                strand["due"] += max(silence_left(head, strand, bucket, rules[2]), 1.0)
+        pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
+        missed = strand["missed"] + pace * max(head["clock"] - strand["mark"], 0.0)
+        if strand["due"] <= head["clock"]:
+            strand["due"] += _wait(state, own, bucket, missed, rules, trusting, early, moments)
         if strand["due"] > head["clock"]:
             head["next_due"] = min(head["next_due"], strand["due"])
             continue
-        pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
-        found_by = surprise(strand, strand["missed"] + pace * max(head["clock"] - strand["mark"], 0.0))
         strand["state"] = 2
         turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, GONE, own
         turns[found]["last"] = strand["last"]
-        turns[found]["chance"] = chances(strand, state.tops[own], found_by, head["clock"] - strand["since"])
+        chance = chances(strand, state.tops[own], surprise(strand, missed), head["clock"] - strand["since"])
+        turns[found]["chance"] = chance
         found += 1
     return found
+
+
+@compiled
+def _wait(
+    state: LayerState,
+    own: int,
+    bucket: int,
+    missed: float,
+    rules: np.ndarray,
+    trusting: int,
+    early: int,
+    moments: np.ndarray,
+) -> float:
+    """Return how many buckets an improbable silence must still last until it is told, 0 to tell it now."""
+    head, strand = state.head[0], state.strands[own]
+    if is_told(head, strand, bucket, rules[2]) or tell_on_trust(head, strand, trusting):
+        return 0.0
+    left = max(silence_left(head, strand, bucket, rules[2]), 1.0)
+    if early <= 0 or not may_have_stopped(head, strand, state.tops[own], bucket, moments):
+        return left
+    needed, _, _ = wanted(strand, state.tops[own], rules[0] / CAUTION)
+    if not has_stopped(head, strand, missed, needed):
+        return min(left, _AGAIN)
+    tell_early(head, strand)
+    return 0.0

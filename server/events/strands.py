@@ -29,7 +29,7 @@ STRAND = np.dtype(
         ("first", np.int64),  # buckets, Unix time / 10 s
         ("last", np.int64),
         ("run", np.int64),  # when it began to speak without a silence that looks like an end
-        ("ended", np.int8),  # 1: the present silence looks like an end, told or not, and its history is young
+        ("ended", np.int8),  # the present silence of a young strand 1 looks like an end, told or not; 2 was told early
         ("events", np.float64),  # n, faded by the half-life like all that is counted
         ("seen", np.float64),  # clock ticks while alive
         ("spoken", np.float64),  # buckets with evidence, A
@@ -59,8 +59,13 @@ HEAD = np.dtype(
         ("ticks", np.float64, (HOURS,)),
         ("strands", np.float64, (HOURS,)),  # that spoke, by hour of the day
         ("shape", np.float64, (HOURS,)),
+        ("known", np.int64),  # strands that ever spoke
         ("trusted", np.int64),  # young strands that were told on trust
+        ("incident", np.int64),  # when the latest of those ended, in a small layer
+        ("early", np.int64),  # incidents that were told of what was there before, and what came back of these
+        ("early_incident", np.int64),  # when the latest of those was
         ("ended", np.int64, (OCTAVES,)),  # when a run of a young strand first ended, by log2 of its length; 0 never
+        ("watched", np.int64, (OCTAVES, 2)),  # the first two of runs that began later than the layer and are over now
         ("starts", np.float64, (KEPT_HOURS,)),  # clock when an hour began
     ]
 )

@@ -114,10 +114,65 @@ def jobs(count: int, days: int, seed: int) -> Evidence:
 
 def test_of_a_hundred_daily_jobs_few_are_told_before_their_second_day() -> None:
     """Each one's first silence looks like an end: what is told on trust is bounded, however many there are."""
-    rows = joined(background(3 * DAY, 20), jobs(100, 3, seed=3))
+    many = evidence(*((2000 + own, np.arange(own % 6, 3 * DAY, 6), 5) for own in range(100)))
+    rows = joined(background(3 * DAY, 20), many, jobs(100, 3, seed=3))
     found = [one for one in run(rows, 3 * DAY) if one.type == VANISHED]
     assert 0 < len(found) <= TRUSTED
     assert all(one.evident < EPOCH + DAY for one in found)
+
+
+def test_of_jobs_in_a_small_young_store_five_incidents_are_told() -> None:
+    """They began while they were watched: only of what was there before everything is told."""
+    rows = joined(background(2 * DAY, 20), jobs(40, 2, seed=3))
+    found = [one for one in run(rows, 2 * DAY) if one.type == VANISHED and one.evident < EPOCH + DAY]
+    moments = np.sort([one.bucket for one in found])
+    # Of more than five, those are what was there when the layer began.
+    assert 1 + np.count_nonzero(np.diff(moments) > 3 * MINUTE) <= TRUSTED + 1
+
+
+FIRST = 150  # edges that are there when a layer begins, of which it has more than a hundred
+
+
+def first_day(ends: dict[int, int], end: int, *more: tuple[int, np.ndarray, np.ndarray | int]) -> list[Found]:
+    """What is told as vanished in a layer whose FIRST edges are there from its beginning; jobs use up all trust."""
+    rows = evidence(*((own, np.arange(own % 4, ends.get(own, end), 2), 6) for own in range(FIRST)), *more)
+    runs = evidence(*((900 + own, np.arange(60) + 90 + 20 * own, 9) for own in range(20)))
+    return [one for one in run(joined(rows, runs), end) if one.type == VANISHED and one.edge < 900]
+
+
+def test_the_end_of_what_was_there_before_is_told_within_an_hour() -> None:
+    ends = {own: (3 + at) * HOUR + own for at, own in enumerate((3, 14, 15, 92, 65))}
+    found = first_day(ends, 9 * HOUR)
+    assert [one.edge for one in found] == list(ends)
+    assert all(0 <= EPOCH + ends[one.edge] - one.bucket < 2 for one in found)
+    assert all(one.evident - one.bucket <= HOUR for one in found)
+
+
+def test_what_began_later_and_what_paused_may_be_a_job() -> None:
+    """An edge that came after the layer, and one that was there but not for half an hour between, wait for the day."""
+    later, end = np.arange(HOUR, 5 * HOUR), 12 * HOUR
+    paused = np.concatenate([np.arange(HOUR), np.arange(HOUR + 180, 6 * HOUR)])
+    found = first_day({7: 3 * HOUR}, end, (500, later, 6), (501, paused, 6))
+    assert [one.edge for one in found if one.bucket > EPOCH + 2 * HOUR] == [7]
+
+
+def test_what_was_there_before_waits_where_runs_as_long_have_begun_and_ended() -> None:
+    runs = [(500 + own, np.arange(HOUR + own, 4 * HOUR + own), 6) for own in range(2)]
+    assert [one.edge for one in first_day({7: 3 * HOUR, 5: 6 * HOUR}, 10 * HOUR, *runs)] == [7]
+
+
+def test_the_end_of_a_working_day_is_no_end_of_its_edges() -> None:
+    """Sixty of 150 edges stop within two hours, one after another: some of the first few are told."""
+    rng = np.random.default_rng(5)
+    ends = {own: int(8 * HOUR + rng.integers(0, 2 * HOUR)) for own in range(60)}
+    assert len(first_day(ends, 20 * HOUR)) <= 2 * TRUSTED
+
+
+def test_a_service_that_ends_whole_is_told_whole_in_a_large_young_layer() -> None:
+    """Forty edges in three minutes are one incident, not the end of a working day."""
+    rng = np.random.default_rng(5)
+    ends = {own: int(5 * HOUR + rng.integers(0, 18)) for own in range(40)}
+    assert sorted(one.edge for one in first_day(ends, 7 * HOUR)) == sorted(ends)
 
 
 def test_what_was_long_there_is_told_at_once_in_a_store_of_two_hours_with_jobs() -> None:
