@@ -11,7 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import clickhouse_connect
@@ -20,6 +21,7 @@ from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
+from chronotope.schema.beside import Beside
 from chronotope.schema.errors import StoreClosed, StoreError
 from chronotope.schema.location import Location, allow_open_files, check_path, parse_store_url
 
@@ -52,7 +54,7 @@ class Store:
         self._clients: list[Client] = []
         self._lock = threading.Lock()
         self._closed = False
-        self._beside = ThreadPoolExecutor(_BESIDE, thread_name_prefix="store")
+        self._beside = Beside(_BESIDE, "store")
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -78,9 +80,9 @@ class Store:
     def close(self) -> None:
         """Close every thread's client. An embedded engine ends with its last one."""
         with self._lock:
+            if not self._closed:
+                self._beside.close()
             self._closed = True
-        self._beside.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
             clients, self._clients = self._clients, []
         for client in clients:
             client.close()
@@ -136,9 +138,9 @@ class Store:
         self._call("insert_arrow", table, columns.combine_chunks(), settings=settings)
 
     def _submit(self, asked: Asked) -> Future[pa.Table]:
-        with self._lock:  # a pool that is shut down takes nothing
+        with self._lock:  # what is closed takes nothing
             self._check_open()
-            return self._beside.submit(self.query, *asked)
+            return self._beside.submit(partial(self.query, *asked))
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         try:
