@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from chronotope.schema.errors import StoreError
 from chronotope.schema.store import Store
 
 BASE, FLOWS, CLAIMS, WRITTEN = 0, 1, 2, 3  # kinds, see the table `flow_batches`
@@ -63,11 +64,20 @@ class BatchOrder:
         )
         return [Entry(int(at), int(kind), int(batch), str(writer)) for at, kind, batch, writer in rows]
 
-    def take(self, position: int, kind: int, batch: int) -> bool:
-        """Ask for a position for a batch; return whether it is its."""
-        entry = Entry(position, kind, batch, self.writer)
-        self._insert("flow_batches", _table(entry), f"position-{position}")
-        return self.after(position - 1)[:1] == [entry]
+    def ask(self, position: int, kind: int, batch: int) -> list[Entry]:
+        """Ask for a position for a batch; return what the order is from there on: the first one has it.
+
+        Raises:
+            StoreError: somebody has it, and the store does not show who.
+        """
+        self._insert("flow_batches", _table(Entry(position, kind, batch, self.writer)), f"position-{position}")
+        entries = self.after(position - 1)
+        if not entries or entries[0].position != position:
+            raise StoreError(
+                f"position {position} of flow_batches is taken, but by nobody that this replica shows: "
+                "let all servers use one replica of the store"
+            )
+        return entries
 
     def unwritten(self, after: int, age_s: int) -> list[Entry]:
         """Return what comes after a position and is so old by the store's clock, but not known to be written."""

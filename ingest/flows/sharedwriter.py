@@ -48,7 +48,6 @@ from chronotope.ingest.flows.memory import RecentFlows
 from chronotope.ingest.flows.writer import FlowWriter, Outcome, Sent, rows_in
 from chronotope.ingest.identity import Ownership
 from chronotope.ingest.known_identities import KnownIdentities, last_claims_batch, read_claims
-from chronotope.schema.errors import StoreError
 
 _MOST_FOLLOWED = 1_000  # who is further behind reads the store anew
 _MOST_UNWRITTEN = 5_000  # older positions are not mended: the store may have forgotten their tokens
@@ -84,7 +83,7 @@ class SharedFlowWriter(FlowWriter):
     def recover(self, configured: KnownIdentities) -> None:
         """Read back what the store knows and finish what writers that died left. Call once, first."""
         if not self._order.last():
-            self._order.take(1, BASE, max(last_batch(self._store), last_claims_batch(self._store)))
+            self._order.ask(1, BASE, max(last_batch(self._store), last_claims_batch(self._store)))
         self._begin()
 
     def accept(self, sent: Sequence[Sent]) -> Outcome:
@@ -116,8 +115,11 @@ class SharedFlowWriter(FlowWriter):
         return outcome
 
     def follow(self) -> None:
-        """Take in what came to the order since; one's own batches also write what they change."""
-        entries = [] if self._torn else self._order.after(self._position)
+        """Take in what came to the order since."""
+        self._take_in([] if self._torn else self._order.after(self._position))
+
+    def _take_in(self, entries: Sequence[Entry]) -> None:
+        """Take in what comes next in the order; of one's own batch, also write what it changes."""
         if self._torn or len(entries) > _MOST_FOLLOWED:
             self._begin()
             return
@@ -130,6 +132,7 @@ class SharedFlowWriter(FlowWriter):
                 self._take_claims(entry, own)
             if own:
                 self._order.note_written(entry)
+                self._own = None
                 if entry.position % KEPT == 0:
                     self._order.forget(entry.position)
             self._position = entry.position
@@ -174,20 +177,14 @@ class SharedFlowWriter(FlowWriter):
         """Take the next position for one's own batch, and count it; not if one of its requests has counted since."""
         assert self._own is not None
         own = self._own
-        while not self._order.take(self._position + 1, kind, own.batch):
-            before = self._position
-            self.follow()
-            if self._position == before:
-                raise StoreError(
-                    f"position {before + 1} of flow_batches is taken, but by nobody that this replica shows: "
-                    "let all servers use one replica of the store"
-                )
+        while True:
+            entries = self._order.ask(self._position + 1, kind, own.batch)
+            self._take_in(entries)
+            if entries[0].batch == own.batch:
+                return True
             if any(request in self._requests for request in own.requests):
                 self._store.command("DELETE FROM flows WHERE batch = {batch:UInt64}", {"batch": own.batch})
                 return False
-        self.follow()
-        self._own = None
-        return True
 
     def _take_flows(self, entry: Entry, own: _Own | None) -> None:
         rows = own.rows if own else read_batch(self._store, self._vocabulary, entry.batch)

@@ -96,7 +96,7 @@ class Server:
             raise Crash if self._fate.random() < 0.5 else StoreError("refused")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrived=arrivals, seed=st.integers(0, 2**32), servers=st.integers(2, 3), mishaps=st.sampled_from([0, 0.02]))
 def test_no_interleaving_crash_or_refusal_changes_the_graph(
     store: Store, threads: ThreadPoolExecutor, arrived, seed: int, servers: int, mishaps: float
@@ -180,7 +180,7 @@ def test_rows_without_a_position_never_count(store: Store, monkeypatch: pytest.M
     def die(*_: object) -> None:
         raise Crash
 
-    monkeypatch.setattr(dying._order, "take", die)
+    monkeypatch.setattr(dying._order, "ask", die)
     with pytest.raises(Crash):
         dying.accept([sent(names, CALL, request=7)])
     one, names = open_shared(store, "one")
