@@ -11,14 +11,14 @@ connection from before the agent started is no less sure than those that follow 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from chronotope.schema.directions import BY_SYN
 from chronotope.schema.observations import LAYERS
-from chronotope.schema.store import Asked, Store
+from chronotope.schema.store import Store
 from chronotope.server.graph.columns import EdgeColumns, as_int, coded, find_edges
 from chronotope.server.graph.joining import join_protocols
 from chronotope.server.graph.lifetimes import NUMBER
@@ -39,15 +39,14 @@ FROM resolutions FINAL
 WHERE epoch >= toDateTime({start:UInt32}, 'UTC') AND epoch < toDateTime({end:UInt32}, 'UTC') AND confidence > 0
 GROUP BY source, target, protocol
 """
-# The inner query reads one byte an edge; where nothing is guessed, as in most stores, that is all.
-_GUESSES = f"""
-SELECT {NUMBER}, toUInt8(max(e.direction)) AS best FROM edge_directions AS e
-WHERE (source, target, protocol) IN (
-    SELECT source, target, protocol FROM edge_directions WHERE direction < {BY_SYN} %s
-)
-GROUP BY edge HAVING best < {BY_SYN}
+# One byte an edge is read first: where nothing is guessed, as in most stores, that is all.
+_GUESSED = f"SELECT count() FROM edge_directions WHERE direction < {BY_SYN}"
+# As stored, a row an edge and part: of 100,000 edges 11 ms, grouped in the engine 33.
+_EVERY = f"SELECT {NUMBER}, direction FROM edge_directions"
+_ONE = """
+SELECT max(direction) FROM edge_directions
+WHERE source = {source:String} AND target = {target:String} AND protocol = {protocol:String} HAVING count() > 0
 """
-_OF_EDGE = "AND source = {source:String} AND target = {target:String} AND protocol = {protocol:String}"
 
 
 def read_estimates(store: Store, start_s: int, end_s: int) -> pa.Table:
@@ -55,15 +54,23 @@ def read_estimates(store: Store, start_s: int, end_s: int) -> pa.Table:
     return store.query(_ESTIMATES, {"start": max(start_s // EPOCH_S * EPOCH_S, 0), "end": min(end_s, 2**32 - 1)})
 
 
-def guesses_query() -> Asked:
-    """Ask for the edges whose direction no SYN ever showed: `edge`, their number, and `best`, see directions.py."""
-    return _GUESSES % "", {}
+def read_guesses(store: Store) -> pa.Table:
+    """Return the edges whose direction no SYN ever showed: `edge`, their number, and `best`, see directions.py."""
+    if not store.rows(_GUESSED)[0][0]:
+        return pa.table({"edge": pa.array([], pa.uint64()), "best": pa.array([], pa.uint8())})
+    every = store.query(_EVERY)
+    edge, direction = every.column("edge").combine_chunks(), as_int(every, "direction")
+    certain = edge.filter(pa.array(direction >= BY_SYN))
+    rows = np.flatnonzero((direction < BY_SYN) & (find_numbers(edge, certain) < 0))
+    rows = rows[np.argsort(-direction[rows], kind="stable")]
+    rows = rows[np.unique(edge.to_numpy()[rows], return_index=True)[1]]
+    return pa.table({"edge": edge.take(pa.array(rows)), "best": direction[rows].astype(np.uint8)})
 
 
-def read_guess(store: Store, ends: dict[str, str]) -> float:
+def read_guess(store: Store, ends: Mapping[str, str]) -> float:
     """Return how sure the direction of an edge is, given by `source`, `target`, `protocol`, as flows alone show it."""
-    found = as_int(store.query(_GUESSES % _OF_EDGE, ends), "best")
-    return float(CONFIDENCE[found[0]]) if len(found) else 1.0
+    found = store.rows(_ONE, ends)
+    return float(CONFIDENCE[found[0][0]]) if found else 1.0
 
 
 def seen_alone(columns: EdgeColumns) -> np.ndarray:
@@ -112,7 +119,7 @@ def add_guesses(
 
     Args:
         columns: a window's edges.
-        guesses: of `guesses_query`.
+        guesses: of `read_guesses`.
         known: all edges ever seen; whatever another layer than the network has seen is no guess.
         numbers: of the window's edges.
         layers: those asked, none: all.

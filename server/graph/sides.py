@@ -6,7 +6,7 @@ have the same edges, in the order of (source, target, protocol).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,9 +29,9 @@ from chronotope.server.graph.doubts import (
     add_estimates,
     add_guesses,
     direct_edges,
-    guesses_query,
     may_be_estimated,
     read_estimates,
+    read_guesses,
     seen_alone,
 )
 from chronotope.server.graph.evidence import some_evidence
@@ -87,8 +87,8 @@ def put_together(
     edge, side = numbered(counts, numbers), _sides(counts)
     windows = [_window(common, counts, edge, side == at) for at in range(len(plans))]
     if any(seen_alone(columns).any() for columns in windows):
-        direct = [direct_edges(counts, edge, side == at) for at in range(len(plans))]
-        _add_doubts(store, Windows(windows, numbers), plans, question, known, direct)
+        shown = Windows(windows, numbers)
+        _add_doubts(store, shown, plans, question, known, lambda at: direct_edges(counts, edge, side == at))
     if latency is not None:
         place, side = numbered(latency, numbers), _sides(latency)
         for at, columns in enumerate(windows):
@@ -108,16 +108,16 @@ def _add_doubts(
     plans: Sequence[Plan],
     question: Question,
     known: Known,
-    direct: Sequence[np.ndarray],
+    direct: Callable[[int], np.ndarray],
 ) -> None:
-    """Say how sure each window's edges are; `direct` are those that it shows without an intermediary."""
-    guesses = store.query(*guesses_query())
-    for columns, plan, straight in zip(windows.columns, plans, direct, strict=True):
+    """Say how sure each window's edges are; `direct` finds those that one shows without an intermediary."""
+    guesses = read_guesses(store)
+    for at, (columns, plan) in enumerate(zip(windows.columns, plans, strict=True)):
         if question.view == "resolved" and may_be_estimated(columns):
             estimates = read_estimates(store, plan.start_s, plan.end_s)
-            add_estimates(columns, estimates, known.rows, question.layers, straight)
+            add_estimates(columns, estimates, known.rows, question.layers, direct(at))
         if guesses.num_rows:
-            add_guesses(columns, guesses, known, windows.numbers, question.layers, straight)
+            add_guesses(columns, guesses, known, windows.numbers, question.layers, direct(at))
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:
