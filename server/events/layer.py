@@ -23,23 +23,27 @@ from chronotope.server.events.strands import (
     entry,
 )
 from chronotope.server.events.young import (
+    SMALL,
     begin_run,
+    count_early,
+    count_trusted,
     early_left,
     has_stopped,
     is_told,
+    is_trusted,
     may_have_stopped,
     moments_of_ends,
     note_ends,
+    note_told,
     silence_left,
-    tell_early,
-    tell_on_trust,
     trust,
+    was_before,
 )
 
 # Of the state and of what is compiled into this file: raise it with any change of history.py, hours.py, silence.py,
 # strands.py or young.py. The cache of compiled code looks at this file alone, and a state that other rules made is no
 # state.
-VERSION = 9
+VERSION = 10
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
 
@@ -161,41 +165,43 @@ def _fall_silent(state: LayerState, bucket: int, width: int, rules: np.ndarray, 
     # What is told in one bucket is judged by what was known before: the order of strands says nothing.
     trusting, early = trust(head, ended, bucket, rules[2]), early_left(head)
     moments = moments_of_ends(head, state.strands, bucket, rules[2])
+    told = np.zeros((2, 3), np.int64)
     head["next_due"] = np.inf
     for own in range(len(state.strands)):
         strand = state.strands[own]
         if strand["state"] != 1:
             continue
-        pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
-        missed = strand["missed"] + pace * max(head["clock"] - strand["mark"], 0.0)
         if strand["due"] <= head["clock"]:
-            strand["due"] += _wait(state, own, bucket, missed, rules, trusting, early, moments)
-        if strand["due"] > head["clock"]:
-            head["next_due"] = min(head["next_due"], strand["due"])
-            continue
-        strand["state"] = 2
-        turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, GONE, own
-        turns[found]["last"] = strand["last"]
-        chance = chances(strand, state.tops[own], surprise(strand, missed), head["clock"] - strand["since"])
-        turns[found]["chance"] = chance
-        found += 1
+            pace = rate(strand, state.counts[own], state.exposure[own], head["shape"], hour)
+            missed = strand["missed"] + pace * max(head["clock"] - strand["mark"], 0.0)
+            wait = _wait(state, own, bucket, missed, rules, trusting, early, moments, told)
+            if wait == 0:
+                strand["state"] = 2
+                turns[found]["at"], turns[found]["kind"], turns[found]["strand"] = bucket + width, GONE, own
+                turns[found]["last"] = strand["last"]
+                chance = chances(strand, state.tops[own], surprise(strand, missed), head["clock"] - strand["since"])
+                turns[found]["chance"] = chance
+                found += 1
+                continue
+            strand["due"] = head["clock"] + wait
+        head["next_due"] = min(head["next_due"], strand["due"])
+    count_trusted(head, told[0])
+    count_early(head, told[1])
     return found
 
 
 @compiled
 def _wait(
-    state: LayerState,
-    own: int,
-    bucket: int,
-    missed: float,
-    rules: np.ndarray,
-    trusting: int,
-    early: int,
-    moments: np.ndarray,
-) -> float:
+    state: LayerState, own: int, bucket: int, missed: float, rules: np.ndarray, trusting: int, early: int,
+    moments: np.ndarray, told: np.ndarray,
+) -> float:  # fmt: skip
     """Return how many buckets an improbable silence must still last until it is told, 0 to tell it now."""
     head, strand = state.head[0], state.strands[own]
-    if is_told(head, strand, bucket, rules[2]) or tell_on_trust(head, strand, trusting):
+    if is_told(head, strand, bucket, rules[2]):
+        return 0.0
+    if is_trusted(head, strand, trusting):
+        if head["known"] > SMALL or not was_before(head, strand):
+            note_told(told[0], strand["last"])
         return 0.0
     left = max(silence_left(head, strand, bucket, rules[2]), 1.0)
     if early <= 0 or not may_have_stopped(head, strand, state.tops[own], bucket, moments):
@@ -203,5 +209,6 @@ def _wait(
     needed, _, _ = wanted(strand, state.tops[own], rules[0] / CAUTION)
     if not has_stopped(head, strand, missed, needed):
         return min(left, _AGAIN)
-    tell_early(head, strand)
+    note_told(told[1], strand["last"])
+    strand["ended"] = 2
     return 0.0

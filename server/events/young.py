@@ -33,20 +33,20 @@ from chronotope.server.events.strands import BUCKETS_AN_HOUR, OCTAVES, Record, c
 TRUSTED = 5
 LONGER = 1.25  # than any silence that ended, than a day
 NOBODY, OLD, ALL = 0, 1, 2  # whose silence is told on trust; old: what was there before
+SMALL = 100  # strands
 
-_SMALL = 100  # strands
 _LONG_RUN = 180  # buckets: half an hour
-_TOGETHER = 6
+_TOGETHER = 6  # buckets
 _INCIDENT = 18  # buckets: ends of three minutes are one
-_ARRIVAL = 60  # collectors start one after another
-_GAP = 7.0  # a strand of one event a bucket is not silent for so many buckets by chance
-_PAUSE = 3.0  # more than the longest of a steady strand's pauses, in expected events
+_ARRIVAL = 60  # buckets: collectors start one after another
+_GAP = 7.0  # expected buckets with evidence: a Poisson process is silent for so long once in a thousand times
+_PAUSE = 3.0  # what the longest of n pauses of a Poisson process is above ln n, at most once in twenty times
 _SLOWER = 4.0
 _SURE = 180  # buckets of silence: half an hour
-_EVENING = 360  # buckets: an hour
+_EVENING = 360  # buckets: ends up to an hour before and after are looked at
 _MOMENT = 3  # buckets
 _ENDS, _ENDS_OF = 20, 1000  # moments of two hours in which strands end in any layer; one more for each so many
-_JOBS = 2  # runs that are seen to begin and end, and may be new edges otherwise
+_JOBS = 2  # one run that is seen to begin and end may be a new edge
 _ONE_IN = 50  # strands an incident
 _CAME_BACK = 10
 
@@ -107,7 +107,7 @@ def _put_earliest(two: np.ndarray, last: int) -> None:
 @compiled
 def begin_run(head: Record, strand: Record, bucket: int, young: float) -> None:
     """A strand speaks again after a silence that looked like an end: trust nothing like it any more."""
-    if is_young(strand, young) and head["known"] > _SMALL:
+    if is_young(strand, young) and head["known"] > SMALL:
         head["trusted"] = max(head["trusted"], TRUSTED)
         head["early"] += _CAME_BACK if strand["ended"] == 2 else 0
     strand["run"], strand["ended"] = bucket, 0
@@ -118,25 +118,46 @@ def trust(head: Record, ended: int, bucket: int, young: float) -> int:
     """Return whose silence is told on trust, when so many strands look ended."""
     if bucket - head["begin"] >= young:
         return NOBODY
-    if head["known"] <= _SMALL:
+    if head["known"] <= SMALL:
         return ALL if head["trusted"] < TRUSTED else OLD
     return ALL if max(head["trusted"], ended - 1) < TRUSTED else NOBODY
 
 
 @compiled
-def tell_on_trust(head: Record, strand: Record, trusting: int) -> bool:
-    """Return whether a young strand's silence is told on trust, and count that."""
-    if trusting == NOBODY:
-        return False
-    small = head["known"] <= _SMALL
-    if small and was_before(head, strand):
-        return True
-    if trusting == OLD:
-        return False
-    if not small or abs(strand["last"] - head["incident"]) > _INCIDENT:
-        head["trusted"] += 1
-        head["incident"] = strand["last"]
-    return True
+def is_trusted(head: Record, strand: Record, trusting: int) -> bool:
+    """Return whether a young strand's silence is told on trust."""
+    return bool(trusting == ALL or (trusting == OLD and was_before(head, strand)))
+
+
+@compiled
+def count_trusted(head: Record, told: np.ndarray) -> None:
+    """Count what was told on trust in one bucket: strands in a large layer, incidents in a small one."""
+    if told[0] > 0:
+        head["trusted"] += _incidents(told, head["incident"]) if head["known"] <= SMALL else told[0]
+        head["incident"] = told[2]
+
+
+@compiled
+def count_early(head: Record, told: np.ndarray) -> None:
+    """Count the incidents that were told in one bucket of strands that were there before."""
+    if told[0] > 0:
+        head["early"] += _incidents(told, head["early_incident"])
+        head["early_incident"] = told[2]
+
+
+@compiled
+def note_told(told: np.ndarray, last: int) -> None:
+    """Add a strand to those told in one bucket: how many, when the first and the last of them ended."""
+    told[1] = last if told[0] == 0 else min(told[1], last)
+    told[2] = max(told[2], last)
+    told[0] += 1
+
+
+@compiled
+def _incidents(told: np.ndarray, before: int) -> int:
+    """Return how many incidents are new in what was told. The order of strands must not matter: only extremes do."""
+    known = abs(told[2] - before) <= _INCIDENT
+    return int(min(told[0], 1 + (told[2] - told[1]) // _INCIDENT) - (1 if known else 0))
 
 
 @compiled
@@ -174,15 +195,6 @@ def may_have_stopped(head: Record, strand: Record, tops: np.ndarray, bucket: int
 def has_stopped(head: Record, strand: Record, missed: float, needed: float) -> bool:
     """Return whether one that may have stopped has: `missed` events were expected; `needed` is a surprise."""
     return bool(head["clock"] - strand["since"] >= _SURE and surprise(strand, missed / _SLOWER) >= needed)
-
-
-@compiled
-def tell_early(head: Record, strand: Record) -> None:
-    """Count a strand that is told because it was there before, if its end is an incident of its own."""
-    if abs(strand["last"] - head["early_incident"]) > _INCIDENT:
-        head["early"] += 1
-        head["early_incident"] = strand["last"]
-    strand["ended"] = 2
 
 
 @compiled

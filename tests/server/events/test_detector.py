@@ -133,11 +133,17 @@ def test_of_jobs_in_a_small_young_store_five_incidents_are_told() -> None:
 FIRST = 150  # edges that are there when a layer begins, of which it has more than a hundred
 
 
-def first_day(ends: dict[int, int], end: int, *more: tuple[int, np.ndarray, np.ndarray | int]) -> list[Found]:
-    """What is told as vanished in a layer whose FIRST edges are there from its beginning; jobs use up all trust."""
+def first_day_rows(ends: dict[int, int], end: int, *more: tuple[int, np.ndarray, np.ndarray | int]) -> Evidence:
+    """A layer whose FIRST edges are there from its beginning; jobs use up all trust."""
     rows = evidence(*((own, np.arange(own % 4, ends.get(own, end), 2), 6) for own in range(FIRST)), *more)
     runs = evidence(*((900 + own, np.arange(60) + 90 + 20 * own, 9) for own in range(20)))
-    return [one for one in run(joined(rows, runs), end) if one.type == VANISHED and one.edge < 900]
+    return joined(rows, runs)
+
+
+def first_day(ends: dict[int, int], end: int, *more: tuple[int, np.ndarray, np.ndarray | int]) -> list[Found]:
+    """What is told as vanished of it, but for the jobs."""
+    found = run(first_day_rows(ends, end, *more), end)
+    return [one for one in found if one.type == VANISHED and one.edge < 900]
 
 
 def test_the_end_of_what_was_there_before_is_told_within_an_hour() -> None:
@@ -166,6 +172,18 @@ def test_the_end_of_a_working_day_is_no_end_of_its_edges() -> None:
     rng = np.random.default_rng(5)
     ends = {own: int(8 * HOUR + rng.integers(0, 2 * HOUR)) for own in range(60)}
     assert len(first_day(ends, 20 * HOUR)) <= 2 * TRUSTED
+
+
+@pytest.mark.parametrize("spread", [18, 2 * HOUR])
+def test_what_is_told_of_a_first_day_does_not_depend_on_pieces(spread: int) -> None:
+    """Cut by the bucket and by the hour, so that the detector knows the edges in another order."""
+    rng, end = np.random.default_rng(8), 9 * HOUR
+    rows = first_day_rows({own: int(4 * HOUR + rng.integers(0, spread)) for own in range(40)}, end)
+    detector, found = Detector(Rules(), EPOCH), []
+    for until in [*range(EPOCH + 1, EPOCH + 8), *range(EPOCH + HOUR, EPOCH + end + 1, HOUR)]:
+        found += detector.advance(rows.since(detector.position).before(until), until)
+    assert found == run(rows, end)
+    assert len(found) > TRUSTED
 
 
 def test_a_service_that_ends_whole_is_told_whole_in_a_large_young_layer() -> None:
