@@ -98,7 +98,11 @@ FLOW: Json = {
         "server_port": _PORT,
         "transport": {"enum": ["tcp", "udp"]},
         "observer": {"enum": ["client", "server"], "description": "On whose host it was seen."},
-        "direction": {"enum": ["syn", "port", "unknown"], "description": "How the roles are known."},
+        "direction": {
+            "enum": ["syn", "port", "unknown"],
+            "description": "How the roles are known: by who sent SYN, by which port is a service's, or not at all (the "
+            "default). An edge without any `syn` that only the network sees has a confidence below 1.",
+        },
         "connections": {**_COUNT, "description": "Opened in the interval."},
         "failed_connections": _COUNT,
         "active": _COUNT,

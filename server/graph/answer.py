@@ -77,7 +77,11 @@ class Evidence(Struct, gc=False):
 
 
 class Edge(Struct, gc=False):
-    """A directed dependency: caller → callee over a protocol."""
+    """A directed dependency: caller → callee over a protocol.
+
+    `inferred`: it was estimated behind an intermediary, and `confidence` is the probability that it is there. Where it
+    was seen, `confidence` is the probability that the caller is the one who calls: below 1 when only ports say so.
+    """
 
     id: str
     source: str
