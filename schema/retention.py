@@ -26,7 +26,8 @@ class Aged:
 # The tables of each key of the configuration's `retention`.
 # Ten minutes are resolved while their ten-second evidence is there; how sure that was is told as long as by the hour.
 # What arrived is looked at for events once, soon after; evidence that has expired is not looked at again.
-# Lifetimes and directions of edges, and since when a receiver is known, never expire; alerts go by the month, see `_forget_alerts`.
+# Lifetimes and directions of edges, and since when a receiver is known, never expire; alerts go by the month, see
+# `_forget_alerts`.
 TABLES: Mapping[str, tuple[Aged, ...]] = {
     "10s": (
         Aged("edges_10s"),

@@ -77,11 +77,7 @@ class Evidence(Struct, gc=False):
 
 
 class Edge(Struct, gc=False):
-    """A directed dependency: caller → callee over a protocol.
-
-    `inferred`: it was estimated behind an intermediary, and `confidence` is the probability that it is there. Where it
-    was seen, `confidence` is the probability that the caller is the one who calls: below 1 when only ports say so.
-    """
+    """A directed dependency: caller → callee. `confidence`: that it is there if `inferred`, else that it points right."""
 
     id: str
     source: str
