@@ -77,7 +77,10 @@ class Evidence(Struct, gc=False):
 
 
 class Edge(Struct, gc=False):
-    """A directed dependency: caller → callee. `confidence`: that it is there if `inferred`, else that it points right."""
+    """A directed dependency: caller → callee over a protocol.
+
+    `confidence`: the probability that it is there if `inferred`, else that the caller is the one who calls.
+    """
 
     id: str
     source: str
