@@ -1,66 +1,16 @@
+"""Observations as lines of JSON: what is taken, summed and refused."""
+
 from __future__ import annotations
 
 import gzip
-import io
 import json
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from tests.ingest.records.posting import EDGE, NOW, NOW_S, URL, bucket, post, stored
 
-from chronotope.ingest.records.observations import observations_blueprint
-from chronotope.schema.errors import InvalidPayload, InvalidValue, TooLarge, UnsupportedMedia
-from chronotope.schema.latency import bucket_of
-from chronotope.schema.location import parse_store_url
+from chronotope.schema.errors import InvalidValue, TooLarge, UnsupportedMedia
 from chronotope.schema.store import Store
-
-NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-NOW_S = NOW // 1000
-URL = "/api/v1/observations"
-EDGE: dict[str, Any] = {"time": NOW_S, "layer": "ipc", "source": "shop/web", "target": "shop/cart", "calls": 3}
-
-
-def client_of(store: Store) -> FlaskClient:
-    app = Flask("test")
-    app.testing = True
-    app.register_blueprint(
-        observations_blueprint(store, clock=lambda: NOW, max_body_bytes=1 << 20, aliases={"old": "shop/new"})
-    )
-    return app.test_client()
-
-
-@pytest.fixture
-def client(store: Store) -> FlaskClient:
-    return client_of(store)
-
-
-@pytest.fixture
-def refusing() -> FlaskClient:
-    """A client for what never reaches the store: this one is not opened."""
-    return client_of(Store(parse_store_url("chdb://memory")))
-
-
-def post(client: FlaskClient, *records: object, **headers: str) -> TestResponse:
-    body = "\n".join(record if isinstance(record, str) else json.dumps(record) for record in records)
-    return client.post(URL, data=body, content_type="application/x-ndjson", headers=headers)
-
-
-def post_arrow(client: FlaskClient, columns: dict[str, Any], compression: str | None = None) -> TestResponse:
-    table, stream = pa.table(columns), io.BytesIO()
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_stream(stream, table.schema, options=options) as writer:
-        writer.write_table(table)
-    return client.post(URL, data=stream.getvalue(), content_type="application/vnd.apache.arrow.stream")
-
-
-def stored(store: Store, *columns: str, where: str = "view < 2") -> list[tuple[Any, ...]]:
-    """Return rows of the finest level, by time."""
-    sql = f"SELECT {', '.join(columns)} FROM edges_10s FINAL WHERE {where} ORDER BY ALL"
-    return [tuple(row) for row in store.rows(sql)]
 
 
 def test_record_falls_into_the_ten_seconds_that_hold_it(client: FlaskClient, store: Store) -> None:
@@ -98,10 +48,6 @@ def test_long_record_is_spread_over_its_buckets_and_adds_up(client: FlaskClient,
     assert sum(row[2] for row in rows) == 7
     assert stored(store, "sum(latency_count)", "sum(latency_us_sum)") == [(100, 50_000)]
     assert store.rows("SELECT sumMap(latency) FROM latency_1m") == [({bucket(1): 100},)]
-
-
-def bucket(latency_ms: float) -> int:
-    return int(bucket_of(np.array([int(latency_ms * 1e6)]))[0])
 
 
 def test_histogram_bounds_become_our_buckets(client: FlaskClient, store: Store) -> None:
@@ -290,147 +236,7 @@ def test_long_idempotency_key_is_refused(refusing: FlaskClient) -> None:
         post(refusing, EDGE, **{"Idempotency-Key": "k" * 257})
 
 
-@pytest.mark.parametrize("compression", [None, "zstd", "lz4"])
-def test_arrow_columns_are_the_same_records(client: FlaskClient, store: Store, compression: str | None) -> None:
-    attributes = pa.array([[("team", "a")], None, []], pa.map_(pa.string(), pa.string()))
-    columns = {
-        "time": pa.array([NOW, NOW, NOW], pa.timestamp("ms", tz="UTC")),
-        "layer": pa.array(["ipc", "ipc", "dns"]).dictionary_encode(),
-        "source": ["shop/web"] * 3,
-        "target": ["shop/cart"] * 3,
-        "calls": pa.array([3, 4, 5], pa.uint32()),
-        "errors": pa.array([1, None, 1], pa.int8()),
-        "interval_s": pa.array([None, 20, None], pa.float32()),
-        "via": pa.array([None, ["p"], []], pa.list_(pa.string())),
-        "latency_ms_sum": [6.0, None, None],
-        "latency_ms_buckets": pa.array([[[1, 3]], None, []], pa.list_(pa.list_(pa.float64()))),
-        "source_attributes": attributes,
-        "colour": [1, None, 2],
-        "nothing": pa.nulls(3),
-    }
-    answer = post_arrow(client, columns, compression)
-    assert answer.get_json() == {
-        "accepted": 2,
-        "rejected": 1,
-        "errors": [{"line": 3, "detail": "layer 'dns' is not known; accepted: network, ipc, trace"}],
-        "unknown_fields": {"colour": 2, "nothing": 0},
-    }
-    assert stored(store, "toUnixTimestamp(time)", "calls", "errors", "via", "latency_us_sum") == [
-        (NOW_S, 2, 0, "p", 0),
-        (NOW_S, 3, 1, "", 6000),
-        (NOW_S + 10, 2, 0, "p", 0),
-    ]
-    assert store.rows("SELECT service, key, value FROM service_attributes") == [("shop/web", "team", "a")]
-
-
-BASE = {"time": [NOW_S], "layer": ["ipc"], "source": ["a"], "target": ["b"]}
-PAIRS = [
-    pa.array([[[1, 3], [2, 1]]], pa.list_(pa.list_(pa.float64(), 2))),
-    pa.array([[(1, 3), (2, 1)]], pa.map_(pa.float64(), pa.int64())),
-    pa.array([[{"le": 1, "n": 3}, {"le": 2, "n": 1}]]),
-    pa.array([[[1, 3], [2, 1]]], pa.large_list(pa.large_list(pa.int64()))),
-]
-
-
-@pytest.mark.parametrize("buckets", PAIRS, ids=["pairs", "map", "struct", "lists"])
-def test_histograms_come_in_every_arrow_shape(client: FlaskClient, store: Store, buckets: pa.Array) -> None:
-    assert post_arrow(client, {**BASE, "calls": [4], "latency_ms_buckets": buckets}).status_code == 200
-    assert store.rows("SELECT latency FROM latency_10s") == [({bucket(1): 3, bucket(2): 1},)]
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("calls", ["3"]),
-        ("time", [[1]]),
-        ("source", [5]),
-        ("via", ["p"]),
-        ("latency_ms_buckets", [5]),
-        ("latency_ms_buckets", [[5]]),
-        ("source_attributes", [5]),
-        ("source_attributes", pa.array([[(1, 2)]], pa.map_(pa.int64(), pa.int64()))),
-    ],
-)
-def test_arrow_column_of_a_wrong_type_is_named(refusing: FlaskClient, name: str, values: Any) -> None:
-    with pytest.raises(InvalidPayload, match=f"column {name} is .*accepted: "):
-        post_arrow(refusing, {**BASE, name: values})
-
-
-def test_arrow_numbers_that_are_none_are_refused_by_row(client: FlaskClient) -> None:
-    bad = [float("nan"), float("inf"), -1.0, 1.5, 2.0**60]
-    columns = {name: values * 6 for name, values in BASE.items()}
-    body = post_arrow(client, {**columns, "calls": [*bad, 2.0]}).get_json()
-    assert (body["accepted"], body["rejected"]) == (1, 5)
-    times = [float("nan"), float("inf"), -1.0, 1e300, None, 0.0]
-    body = post_arrow(client, {**columns, "time": times}).get_json()
-    assert (body["accepted"], body["rejected"]) == (1, 5)
-
-
-@pytest.mark.parametrize("body", [b"", b"\0" * 100, b"ARROW1\0\0", b"{}", b"\xff\xff\xff\xff\x10\0\0\0" + b"\1" * 40])
-def test_bytes_that_are_no_arrow_stream_are_refused(refusing: FlaskClient, body: bytes) -> None:
-    with pytest.raises(InvalidPayload, match="Arrow IPC stream"):
-        refusing.post(URL, data=body, content_type="application/vnd.apache.arrow.stream")
-
-
-def test_arrow_bombs_are_refused_before_they_unpack(refusing: FlaskClient) -> None:
-    with pytest.raises(TooLarge, match="unpack"):
-        post_arrow(refusing, {"source": ["a" * (1 << 24)]}, "zstd")
-    with pytest.raises(TooLarge, match="records"):
-        post_arrow(refusing, {"source": pa.nulls(5_000_000)})
-
-
 def test_records_that_cover_too_many_buckets_are_refused(refusing: FlaskClient) -> None:
     long = {**EDGE, "interval_s": 86400}
     with pytest.raises(TooLarge, match="shorter intervals"):
         post(refusing, *[long] * 400)
-
-
-def codes(store: Store, level: str = "10s") -> list[tuple[int, list[tuple[str, int]]]]:
-    """(time, calls by code) of one level, by time."""
-    rows = store.rows(
-        f"SELECT toUnixTimestamp(time) AS at, sumMap(r.codes) FROM latency_{level} AS r GROUP BY at ORDER BY at"
-    )
-    return [(int(at), sorted(found.items())) for at, found in rows]
-
-
-def test_calls_by_code_add_up_at_every_level(client: FlaskClient, store: Store) -> None:
-    first = {**EDGE, "calls": 7, "codes": {"200": 4, "503": 2, "418": None}}
-    answer = post(client, first, {**EDGE, "time": NOW_S + 60, "codes": {"200": 3}}, {**EDGE, "codes": {}})
-    assert (answer.status_code, answer.json["accepted"]) == (200, 3)
-    assert codes(store, "10s") == [(NOW_S, [("200", 4), ("503", 2)]), (NOW_S + 60, [("200", 3)])]
-    assert codes(store, "1m") == codes(store, "10s")
-    assert codes(store, "1h") == codes(store, "1d") == [(NOW_S, [("200", 7), ("503", 2)])]
-
-
-def test_calls_by_code_of_a_long_record_are_spread_and_add_up(client: FlaskClient, store: Store) -> None:
-    post(client, {**EDGE, "interval_s": 30, "calls": 10, "codes": {"OK": 7, "UNAVAILABLE": 2}})
-    found = codes(store)
-    assert [at for at, _ in found] == [NOW_S, NOW_S + 10, NOW_S + 20]
-    assert sum(dict(counts).get("OK", 0) for _, counts in found) == 7
-    assert sum(dict(counts).get("UNAVAILABLE", 0) for _, counts in found) == 2
-
-
-@pytest.mark.parametrize(
-    ("said", "part"),
-    [
-        ({"200": 4}, "codes add up to 4, more than calls 3"),
-        ({"200": -1}, "codes"),
-        ({"200": 0.5}, "codes is not accepted"),
-        ({" ": 1}, "codes is not accepted"),
-        ({str(code): 0 for code in range(101)}, "at most 100 codes"),
-        ([["200", 1]], "codes"),
-        ({"200": "1"}, "codes"),
-    ],
-)
-def test_codes_that_are_none_are_refused_by_name(refusing: FlaskClient, said: object, part: str) -> None:
-    answer = post(refusing, {**EDGE, "codes": said})
-    assert answer.status_code == 422
-    assert part in answer.json["errors"][0]["detail"]
-
-
-def test_codes_may_be_a_struct_or_a_map_of_arrow(client: FlaskClient, store: Store) -> None:
-    columns = {name: [value] for name, value in EDGE.items()}
-    as_map = pa.array([[("200", 1), ("404", 1), ("200", 1)]], pa.map_(pa.string(), pa.uint32()))
-    assert post_arrow(client, {**columns, "codes": [{"200": 2, "503": 1}]}).status_code == 200
-    assert post_arrow(client, {**columns, "codes": as_map}).status_code == 200
-    assert codes(store) == [(NOW_S, [("200", 4), ("404", 1), ("503", 1)])]
