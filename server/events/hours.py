@@ -11,6 +11,7 @@ from chronotope.server.events.history import set_due
 from chronotope.server.events.silence import forget, rate
 from chronotope.server.events.strands import BUCKETS_AN_HOUR, HOURS, KEPT_HOURS, LayerState, Record, compiled
 
+_MINUTES = 30  # buckets of silence, after which an edge may have spoken in a hole
 _SHAPE_TICKS = 360.0  # how many ticks of an even day the layer's shape begins with
 
 
@@ -40,17 +41,18 @@ def turn_hours(state: LayerState, bucket: int, rules: np.ndarray) -> None:
 
 @compiled
 def begin_anew(state: LayerState, bucket: int, rules: np.ndarray) -> None:
-    """After a hole in what the layer saw, the silence of edges that are silent for hours begins anew.
+    """After a hole in what the layer saw, the silence of edges that are silent for minutes begins anew.
 
-    They may have spoken in the hole: a nightly job's whole run may be in it. For the rest of the hour nothing is missed
-    either: what is done in an hour may be done in that part of it that was not seen.
+    They may have spoken in the hole: a job's whole run may be in it. Of those that are silent for hours nothing is
+    missed for the rest of the hour either: what is done in an hour may be done in that part of it that was not seen.
     """
     head, hour = state.head[0], bucket // BUCKETS_AN_HOUR
     until = head["clock"] + BUCKETS_AN_HOUR - bucket % BUCKETS_AN_HOUR
     for own in range(len(state.strands)):
-        strand = state.strands[own]
-        if strand["state"] == 1 and state.tops[own, 1, 0] >= BUCKETS_AN_HOUR:
-            strand["since"], strand["mark"], strand["missed"] = head["clock"], until, 0.0
+        strand, longest = state.strands[own], state.tops[own, 1, 0]
+        if strand["state"] == 1 and longest >= _MINUTES:
+            strand["since"], strand["missed"] = head["clock"], 0.0
+            strand["mark"] = until if longest >= BUCKETS_AN_HOUR else head["clock"]
             set_due(state, own, hour % HOURS, rules)
 
 

@@ -43,14 +43,15 @@ from chronotope.server.events.young import (
 # Of the state and of what is compiled into this file: raise it with any change of history.py, hours.py, silence.py,
 # strands.py or young.py. The cache of compiled code looks at this file alone, and a state that other rules made is no
 # state.
-VERSION = 10
+VERSION = 11
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3
 OUT_BUCKETS = 60  # ten minutes without anything: the layer is out
 
 _USUAL, _SHARE = 20.0, 0.3  # of so many strands usually in a bucket, less than this share are an outage too
+_SHARE_AGAIN = 0.5  # ends it
 _HOLE = 30  # buckets without anything: what was done in them was not seen
 _GLIMPSE, _APART = 60.0, 360  # ticks, ten minutes; buckets, an hour
-_AGAIN = 6.0  # buckets until what may have stopped is looked at again
+_AGAIN = 6.0  # buckets until something is looked at again
 
 
 def advance(
@@ -88,7 +89,7 @@ def _advance(
         bucket = buckets[at]
         spoke = float(bounds[at + 1] - bounds[at])
         begin = begin_of(head, bucket)
-        ticks = float(width) if _is_covered(head, spoke, width) else 0.0
+        ticks = float(width) if _is_covered(head, bucket, spoke, width) else 0.0
         if ticks == 0 or (head["begin"] >= 0 and bucket - head["last"] > _HOLE * width):
             head["hole"] = bucket
             begin_anew(state, bucket, rules)
@@ -124,11 +125,15 @@ def begin_of(head: Record, bucket: int) -> int:
 
 
 @compiled
-def _is_covered(head: Record, spoke: float, width: int) -> bool:
-    """Whether the layer saw about what it usually sees; what is usual follows within an hour, a loss within a day."""
+def _is_covered(head: Record, bucket: int, spoke: float, width: int) -> bool:
+    """Whether the layer saw about what it usually sees; what is usual follows within an hour, a loss within a day.
+
+    Within a minute after a bucket that was not covered, chance alone may lift what is left above the share.
+    """
     if head["width"] != width or head["usual"] == 0:
         head["width"], head["usual"] = width, spoke
-    covered = head["usual"] < _USUAL or spoke >= _SHARE * head["usual"]
+    share = _SHARE_AGAIN if bucket - head["hole"] <= _AGAIN * width else _SHARE
+    covered = head["usual"] < _USUAL or spoke >= share * head["usual"]
     pace = BUCKETS_AN_HOUR if covered else BUCKETS_A_DAY
     head["usual"] += (spoke - head["usual"]) * min(width / pace, 1.0)
     return bool(covered)

@@ -72,6 +72,28 @@ def test_an_outage_of_most_collectors_is_no_silence() -> None:
     assert run(rows, 8 * HOUR) == []
 
 
+def test_hourly_jobs_whose_runs_fell_into_an_outage_have_not_vanished() -> None:
+    """Each has a run of some minutes in an hour; half an hour is lost, in the second day."""
+    days, out = 2, DAY + 5 * HOUR
+    runs = [
+        (own, (np.arange(days * 24)[:, None] * HOUR + 17 * own + np.arange(20 + own)).ravel(), 8) for own in range(20)
+    ]
+    rows = joined(background(days * DAY, 20), evidence(*runs))
+    seen = (rows.bucket < EPOCH + out) | (rows.bucket >= EPOCH + out + 180)
+    found = run(Evidence(*(part[seen] for part in rows)), days * DAY)
+    assert [one for one in found if one.type == VANISHED and one.evident > EPOCH + DAY] == []
+
+
+def test_what_is_left_of_a_layer_in_an_outage_may_vary() -> None:
+    """An outage takes three quarters of a hundred edges, and chance lifts the rest above the share now and then."""
+    rng, end = np.random.default_rng(3), 8 * HOUR
+    rows = []
+    for own in range(120):
+        at = np.flatnonzero(rng.random(end) < 0.5)
+        rows.append((own, at if own < 30 else at[(at < 4 * HOUR) | (at >= 6 * HOUR)], 3))
+    assert run(evidence(*rows), end) == []
+
+
 def test_a_tenth_of_the_edges_that_end_together_have_vanished() -> None:
     whole, part = np.arange(3 * HOUR), np.arange(2 * HOUR)
     rows = evidence(*((own, whole if own >= 4 else part, 10) for own in range(40)))
