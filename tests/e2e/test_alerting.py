@@ -31,7 +31,7 @@ rules:
     severity: critical
     annotations: {{summary: "{{source}} calls {{target}}"}}
 delivery:
-  resend: 10s
+  resend: 5s
   alertmanagers: [{{url: "{alertmanager}"}}]
   webhooks: [{{url: "{webhook}/hook", secret: "a key"}}]
 """
