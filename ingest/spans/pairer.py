@@ -118,7 +118,7 @@ class Pairer:
         known = known[np.isin(known["trace_lo"], fresh["trace_lo"])]
         self._insert_spans(fresh, rewrite=False)
         known = self._settled(known, fresh)
-        before, after = self._write_difference(known, np.concatenate([known, fresh]), outcome)
+        before, after = self._write_difference(known, np.concatenate([known, fresh]), outcome, self._batch)
         outcome.skipped["no_peer"] += after.no_peer - before.no_peer
         self._memory.add(fresh)
         self._learn(fresh, after.roles[len(known) :])
@@ -139,7 +139,7 @@ class Pairer:
         rewritten = released[awaited & lone]
         if len(rewritten):
             self._insert_spans(rewritten, rewrite=True)
-            self._write_difference(known, released, outcome)
+            self._write_difference(known, released, outcome, self._batch)
             self._memory.release(rewritten)
         for _ in due:
             self._held.popleft()
@@ -163,15 +163,17 @@ class Pairer:
         table = span_table(rows, self._vocabulary, self._batch, int(now), writer=self._writer, rewrite=rewrite)
         self._insert("spans", table, f"spans-{self._batch}")
 
-    def _write_difference(self, before: np.ndarray, after: np.ndarray, outcome: Outcome) -> tuple[Calls, Calls]:
+    def _write_difference(
+        self, before: np.ndarray, after: np.ndarray, outcome: Outcome, batch: int
+    ) -> tuple[Calls, Calls]:
         was, now = calls_of(before, self._rules), calls_of(after, self._rules)
         table = observations_of(now.rows, was.rows, self._vocabulary)
-        self._insert("observations", table, f"calls-{self._batch}")
+        self._insert("observations", table, f"calls-{batch}")
         outcome.observations += table.num_rows
         return was, now
 
     def _finish(self, batch: int) -> None:
-        """Write the last batch's difference again; it counts once, whether or not it had been written."""
+        """Write a writer's last difference again; it counts once, whether or not it had been written."""
         rows, rewrite = read_batch(self._store, self._vocabulary, batch)
         traces = np.unique(rows["trace_lo"])
         earlier = read_traces(self._store, self._vocabulary, traces, before_batch=batch)
@@ -181,7 +183,7 @@ class Pairer:
             unreleased = rows.copy()
             unreleased["flags"] &= ~np.uint8(RELEASED)
             before = np.concatenate([earlier, unreleased])
-        self._write_difference(before, np.concatenate([earlier, rows]), Outcome())
+        self._write_difference(before, np.concatenate([earlier, rows]), Outcome(), batch)
 
     def _release_unless_awaited(self, fresh: np.ndarray) -> None:
         """Wait for an answer only where this caller's calls to this peer are known to be answered by spans.

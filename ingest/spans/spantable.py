@@ -15,6 +15,7 @@ _COLUMNS = (
     "trace_hi, trace_lo, span, parent, start_ns, duration_ns, service, peer, peer_kind, protocol, weight, kind, flags, "
     "batch, rewrite"
 )
+_MOST_SINCE = 2_000  # batches, of the ten thousand inserts whose tokens the store remembers
 _TRACES_A_QUERY = 5_000  # a parameter of a server may have 128 KiB
 
 
@@ -96,10 +97,17 @@ def _peers(table: pa.Table, vocabulary: Vocabulary) -> np.ndarray:
 
 
 def last_batches(store: Store) -> dict[str, int]:
-    """Return the last batch of each writer."""
-    return {
-        str(writer): int(batch) for writer, batch in store.rows("SELECT writer, max(batch) FROM spans GROUP BY writer")
-    }
+    """Return the last batch of each writer that is not long ago: of older ones the store may have forgotten tokens."""
+    rows = store.rows(
+        """
+        SELECT writer, max(batch) AS last FROM spans GROUP BY writer
+        HAVING last >= (
+            SELECT min(batch) FROM (SELECT DISTINCT batch FROM spans ORDER BY batch DESC LIMIT {most:UInt32})
+        )
+        """,
+        {"most": _MOST_SINCE},
+    )
+    return {str(writer): int(batch) for writer, batch in rows}
 
 
 def read_traces(store: Store, vocabulary: Vocabulary, traces: np.ndarray, before_batch: int = 2**63 - 1) -> np.ndarray:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chronotope.ingest.spans import spantable
 from chronotope.ingest.spans.columns import SpanBatch
 from chronotope.ingest.spans.sharedpairer import SharedPairer
-from chronotope.ingest.spans.spantable import read_traces
+from chronotope.ingest.spans.spantable import last_batches, read_traces
 from tests.ingest.spans.building import Scene, client
 from tests.ingest.spans.test_pairer import expected, forests, rows_of, stored
 
@@ -60,9 +61,9 @@ def test_halves_written_at_the_same_time_are_paired_at_the_second_look(store, la
     assert [sums[0] for sums in stored(store, late).values()] == [1]
 
 
-def test_a_writer_that_died_half_way_is_finished_by_the_next_start_of_any(store):
-    scene = Scene()
-    dying = SharedPairer(store, scene.vocabulary, writer="dying")
+def die_half_way(store, scene, name):
+    """Let a writer die after it wrote the second half of a call, before it wrote the call."""
+    dying = SharedPairer(store, scene.vocabulary, writer=name)
     dying.accept(SpanBatch(client(scene, "died-a", 1, trace=6)))
 
     def insert(table, columns, token):
@@ -74,6 +75,36 @@ def test_a_writer_that_died_half_way_is_finished_by_the_next_start_of_any(store)
     with pytest.raises(RuntimeError, match="dies"):
         dying.accept(SpanBatch(scene.span("died-b", 2, 1, trace=6)))
     assert stored(store, "died") == {}
+
+
+def test_a_writer_that_died_half_way_is_finished_by_the_next_start_of_any(store):
+    scene = Scene()
+    die_half_way(store, scene, "dying")
     for name in ("one", "two"):
         SharedPairer(store, scene.vocabulary, writer=name).recover()
     assert [sums[0] for sums in stored(store, "died").values()] == [1]
+
+
+def test_a_writer_that_died_half_way_is_finished_though_another_wrote_since(store):
+    scene = Scene()
+    die_half_way(store, scene, "dying")
+    other = SharedPairer(store, scene.vocabulary, writer="other")
+    other.accept(SpanBatch(client(scene, "later-a", 3, trace=8)))
+    other.accept(SpanBatch(scene.span("later-b", 4, 3, trace=8)))
+    for name in ("one", "two"):
+        SharedPairer(store, scene.vocabulary, writer=name).recover()
+    for service in ("died", "later"):
+        assert [sums[0] for sums in stored(store, service).values()] == [1], service
+
+
+def test_what_a_writer_wrote_long_ago_is_not_written_again(store, monkeypatch):
+    """The store forgets tokens: a difference that is whole would count twice."""
+    scene, finished = Scene(), []
+    for number, name in enumerate(("old", "new", "new", "new")):
+        SharedPairer(store, scene.vocabulary, writer=name).accept(SpanBatch(client(scene, "a", number, trace=number)))
+    monkeypatch.setattr(spantable, "_MOST_SINCE", 2)
+    starting = SharedPairer(store, scene.vocabulary, writer="starting")
+    monkeypatch.setattr(starting, "_finish", finished.append)
+    starting.recover()
+    assert finished == [max(last_batches(store).values())]
+    assert list(last_batches(store)) == ["new"]
