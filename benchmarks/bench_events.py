@@ -19,6 +19,11 @@ from chronotope.server.events.detector import Detector, Evidence
 from chronotope.server.events.strands import Rules
 from chronotope.server.events.young import TRUSTED
 
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "long_jobs": {"job": (30, 6 * HOUR)},
+    "office": {"shares": (0.3, 0.4, 0.1, 0.1, 0.05, 0.05), "begins": 10},
+}
 PLOT = Path(__file__).with_name("events.png")
 
 
@@ -42,6 +47,20 @@ def test_events_of_a_simulated_system(benchmark: BenchmarkFixture, size: tuple[i
     assert figures["false"] <= TRUSTED + allowed + 2 * np.sqrt(allowed)
     if edges >= 10_000:
         draw(judged, figures)
+
+
+@pytest.mark.sizes("edges", [2_000], [10_000])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_first_day_of_a_simulated_system(benchmark: BenchmarkFixture, system: str, edges: int) -> None:
+    """Two days, so that what waits for a day is told: also with jobs of up to six hours, and edges of office hours."""
+    judged = Judged(World(edges, 2, ending=0.3 / 7, late_start=0.2 / 7, **SYSTEMS[system]), Rules())
+    benchmark.pedantic(judged.run, kwargs={"late_share": 0.01}, rounds=1)
+    figures = figures_of(judged)
+    benchmark.extra_info |= figures
+    print(system, figures, file=sys.stderr)
+    assert figures["false"] <= TRUSTED + edges / 100
+    if system == "plain":
+        assert figures["told_within_1_2_32_hours"][1] > figures["ended_in_the_first_day"] / 2
 
 
 def figures_of(judged: Judged) -> dict[str, Any]:
