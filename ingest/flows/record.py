@@ -97,7 +97,8 @@ def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
         ports={"client": _port(records, "client_port")[0], "server": server_port},
         transport=_choice(records, "transport", TRANSPORTS, "tcp"),
         observer=_choice(records, "observer", OBSERVERS, ""),
-        direction=_choice(records, "direction", DIRECTIONS, "unknown"),
+        # Who names the two ends, and does not say how it knows them, is taken at its word.
+        direction=_choice(records, "direction", DIRECTIONS, "syn"),
         counts={name: columns.count(records, name)[0] for name in (*MEASURES, "active")},
     )
 

@@ -29,8 +29,7 @@ EPOCH_S = 600  # resolutions are noted by ten minutes
 # three real captures (3,664 connections of a system of proxies, services and databases; a host of containers; a
 # cluster's flow logs): where only one of the two ports looks like a service's, the guess was right for 37 of 37
 # listening sockets, which makes a probability of 38/39 (Laplace's rule of succession). What looks alike is settled by
-# the lower port: of 4,000 connections to ports that Linux gave, it served in 53 %. A client that says nothing of
-# how it knows is no surer than that.
+# the lower port: of 4,000 connections to ports that Linux gave, it served in 53 %.
 CONFIDENCE = np.array([0.5, 0.97, 1.0])
 
 _ESTIMATES = """
