@@ -1,16 +1,21 @@
 """Numbered SQL files, forward only: apply, show, check.
 
 Invariant: a shipped file never changes. The ledger keeps each checksum, and a difference is an error that names it.
+Of several that find a store to migrate one does so; the table `schema_lock` is there meanwhile.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
-from chronotope.schema.errors import SchemaMismatch
+from chronotope.schema.errors import SchemaMismatch, StoreError
 from chronotope.schema.store import Store
 
 LEDGER = """
@@ -28,6 +33,14 @@ _RECORD = """
 INSERT INTO schema_migrations (version, name, checksum)
 SELECT {version:UInt32}, {name:String}, {checksum:String}
 """
+
+
+_LOCK_AGE = """
+SELECT dateDiff('second', metadata_modification_time, now()) FROM system.tables
+WHERE database = currentDatabase() AND name = 'schema_lock'
+"""
+_LONGEST_S = 120  # whoever has migrated for longer has died: nothing that is shipped rewrites data
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +102,45 @@ def pending(store: Store) -> list[Migration]:
 
 
 def migrate(store: Store) -> list[Migration]:
-    """Apply what is pending and return it. Safe to run again, and after a crash in the middle."""
-    cluster = store.location.cluster
-    for statement in statements(LEDGER, cluster):
+    """Apply what is pending and return it. Safe to run again, after a crash in the middle, and beside others."""
+    for statement in statements(LEDGER, store.location.cluster):
         store.command(statement)
-    todo = pending(store)
+    if not pending(store):
+        return []
+    with _alone(store):
+        return _apply(store, pending(store))
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Wait until nobody else migrates the store, and keep others from it: of two that make a table one fails."""
+    if store.location.embedded:  # it has one process
+        yield
+        return
+    if not _locked(store):
+        logger.warning("somebody else migrates the store: waiting")
+        while not _locked(store):
+            time.sleep(0.5)
+    try:
+        yield
+    finally:
+        store.command("DROP TABLE IF EXISTS schema_lock")
+
+
+def _locked(store: Store) -> bool:
+    try:
+        store.command("CREATE TABLE schema_lock (nothing UInt8) ENGINE = Null")
+    except StoreError as error:
+        if "already exists" not in str(error):
+            raise
+        if any(age > _LONGEST_S for (age,) in store.rows(_LOCK_AGE)):
+            store.command("DROP TABLE IF EXISTS schema_lock")
+        return False
+    return True
+
+
+def _apply(store: Store, todo: list[Migration]) -> list[Migration]:
+    cluster = store.location.cluster
     for migration in todo:
         for statement in statements(migration.sql, cluster):
             store.command(statement)

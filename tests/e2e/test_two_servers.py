@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import cycle
 
 from tests.e2e.live_capture import read_truth
@@ -32,11 +33,9 @@ def test_both_ends_of_connections_reach_different_servers_and_count_once(shared_
     records, owners = flow_records(capture, truth["clock"]), owners_of(truth, virtual=False)
     config = tmp_path / "config.yaml"
     config.write_text("telemetry: {services: [collector]}\n")
-    with (
-        ServerProcess(clickhouse_url, "--config", str(config)) as one,
-        ServerProcess(clickhouse_url, "--config", str(config)) as other,
-        ThreadPoolExecutor(4) as threads,
-    ):
+    with ThreadPoolExecutor(4) as threads, ExitStack() as running:
+        starting = [threads.submit(ServerProcess, clickhouse_url, "--config", str(config)) for _ in range(2)]
+        one, other = (running.enter_context(each.result()) for each in starting)
         sending = []
         for server, observer, some in ((one, "client", owners[::2]), (other, "server", owners[1::2])):
             seen = [record for record in records if record["observer"] == observer]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -66,6 +69,34 @@ def test_migration_broken_off_half_way_is_finished_by_the_next(
     names = re.findall(r"^CREATE (?:TABLE|MATERIALIZED VIEW) \S+?\.(\S+)", broken_off, re.MULTILINE)
     declared = [re.findall(r"(?:TABLE|VIEW) IF NOT EXISTS (\S+)", migration.sql) for migration in MIGRATIONS]
     assert set(names) == {"schema_migrations", *chain.from_iterable(declared)}
+
+
+def test_of_several_at_once_one_migrates_and_the_others_wait(clickhouse_url: str) -> None:
+    """Each has a store of its own, as servers of a rollout do."""
+    with ExitStack() as opened, ThreadPoolExecutor(4) as threads:
+        stores = [opened.enter_context(Store.open(clickhouse_url)) for _ in range(4)]
+        applied = list(threads.map(migrate, stores))
+        assert sorted(applied, key=len) == [[], [], [], MIGRATIONS]
+        assert stores[0].rows("SELECT count() FROM system.tables WHERE name = 'schema_lock'") == [(0,)]
+
+
+def test_a_lock_whose_holder_died_is_taken_after_a_while(clickhouse_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open(clickhouse_url) as store:
+        store.command("CREATE TABLE schema_lock (nothing UInt8) ENGINE = Null")
+        monkeypatch.setattr(module, "_LONGEST_S", 1)
+        assert migrate(store) == MIGRATIONS
+
+
+def test_who_may_not_lock_is_told_so_at_once(clickhouse_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open(clickhouse_url) as store:
+        command = store.command
+
+        def refuse(sql: str, *rest: Any) -> object:
+            return command("SELECT nothing" if "schema_lock" in sql else sql, *rest)
+
+        monkeypatch.setattr(store, "command", refuse)
+        with pytest.raises(StoreError, match="nothing"):
+            migrate(store)
 
 
 def test_codes_come_to_a_store_that_is_full_already(any_store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
