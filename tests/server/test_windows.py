@@ -17,7 +17,7 @@ from chronotope.schema.store import Store
 from chronotope.server.graph.comparing import read_diff
 from chronotope.server.graph.evidence import counts_query
 from chronotope.server.graph.levels import plan_window
-from chronotope.server.graph.numbering import LIFETIMES
+from chronotope.server.graph.lifetimes import read_lifetimes
 from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import read_graph
 from chronotope.server.graph.sides import put_together
@@ -115,7 +115,7 @@ def test_an_edge_that_comes_between_two_queries_is_read(store: Store) -> None:
     """Its evidence may be seen by one query, and its lifetime not by another that began earlier."""
     row = {"time": [T0], "layer": "trace", "protocol": "grpc", "calls": [3], "source": "old"}
     store.insert("observations", observation_table({**row, "target": "a"}))
-    lifetimes = store.query(LIFETIMES)
+    lifetimes = read_lifetimes(store)
     store.insert("observations", observation_table({**row, "target": "b"}))
     question = Question(start_ms=T0 * 1000, end_ms=(T0 + 10) * 1000)
     plan = plan_window(question.start_ms, question.end_ms, KEEP_ALL, question.end_ms)
