@@ -86,6 +86,16 @@ def test_graph_series_and_protocols_know_nothing_of_what_was_taken_back(store: S
     assert client.get(f"/api/v1/edges/{edge['id']}?{window}").get_json()["first_seen"] == edge["first_seen"]
 
 
+def test_an_edge_of_which_nothing_was_left_is_there_when_evidence_comes_late(store: Store) -> None:
+    """Evidence from between what was taken back moves no end of the stored lifetime."""
+    write(store, [Call("b", 5, 1), Call("b", 25, 1), Call("b", 5, -1), Call("b", 25, -1)])
+    assert ends(store) == {}
+    write(store, [Call("b", 15, 1)])
+    client = create_app(store, Settings(clock=lambda: MONTHS_MS)).test_client()
+    (edge,) = client.get(f"/api/v1/graph?from={T0}&to={T0 + 60}").get_json()["edges"]
+    assert (edge["target"], edge["first_seen"][17:], edge["last_seen"][17:]) == ("b", "10.000Z", "19.999Z")
+
+
 def test_of_what_is_older_than_the_sums_the_lifetime_is_left_as_it_is(store: Store) -> None:
     write(store, [Call("b", -10.5, 1), Call("b", -10.5, -1), Call("b", 8000, 1)])
     assert ends(store)["b", "trace"] == (8000, 8000)
