@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 COMMAND = (sys.executable, "-m", "chronotope.server.cli")
+# Tests that run in the background of a shell ignore Ctrl-C, and what they start would too.
+_HEEDING = ("env", "--default-signal=INT")
 START_TIMEOUT_S = 120  # the first start compiles
 # What a client sees of a server that is killed or stops.
 GONE = (OSError, http.client.HTTPException)
@@ -49,7 +51,10 @@ class ChronotopeProcess:
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")  # noqa: SIM115 - closed in __exit__
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments], stdout=self._log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            [*_HEEDING, *COMMAND, *arguments],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
         )
         self.url = ""
 

@@ -136,7 +136,7 @@ moments = st.builds(
 written = st.lists(st.tuples(moments, st.sampled_from(["b", "c"]), st.booleans()), min_size=1, max_size=12)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=written, data=st.data())
 def test_in_any_order_what_is_left_is_known_to_ten_seconds(calls, data, store):
     """Against the plainest model: the calls that were not taken back."""
