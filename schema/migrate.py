@@ -31,7 +31,8 @@ ORDER BY version
 """
 _RECORD = """
 INSERT INTO schema_migrations (version, name, checksum)
-SELECT {version:UInt32}, {name:String}, {checksum:String}
+SELECT each.1, each.2, each.3
+FROM (SELECT arrayJoin(arrayZip({versions:Array(UInt32)}, {names:Array(String)}, {checksums:Array(String)})) AS each)
 """
 
 
@@ -140,11 +141,16 @@ def _locked(store: Store) -> bool:
 
 
 def _apply(store: Store, todo: list[Migration]) -> list[Migration]:
-    cluster = store.location.cluster
-    for migration in todo:
-        for statement in statements(migration.sql, cluster):
-            store.command(statement)
-        _record(store, migration)
+    """Run the files and note which were; one insert for each would take as long again as all that they do."""
+    done = []
+    try:
+        for migration in todo:
+            for statement in statements(migration.sql, store.location.cluster):
+                store.command(statement)
+            done.append(migration)
+    finally:
+        if done:
+            _record(store, done)
     return todo
 
 
@@ -167,5 +173,10 @@ def _applied(store: Store) -> dict[int, tuple[str, str]]:
     return {int(version): (str(name), str(checksum)) for version, name, checksum in rows}
 
 
-def _record(store: Store, migration: Migration) -> None:
-    store.command(_RECORD, {"version": migration.version, "name": migration.name, "checksum": migration.checksum})
+def _record(store: Store, done: list[Migration]) -> None:
+    columns = {
+        "versions": [one.version for one in done],
+        "names": [one.name for one in done],
+        "checksums": [one.checksum for one in done],
+    }
+    store.command(_RECORD, columns)
