@@ -34,8 +34,6 @@ INSERT INTO schema_migrations (version, name, checksum)
 SELECT each.1, each.2, each.3
 FROM (SELECT arrayJoin(arrayZip({versions:Array(UInt32)}, {names:Array(String)}, {checksums:Array(String)})) AS each)
 """
-
-
 _LOCK_AGE = """
 SELECT dateDiff('second', metadata_modification_time, now()) FROM system.tables
 WHERE database = currentDatabase() AND name = 'schema_lock'

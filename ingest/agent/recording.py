@@ -16,12 +16,13 @@ import pyarrow as pa
 from chronotope.bpf.records import CLIENT, PORT, SERVER, SYN, UDP
 from chronotope.ingest.hosts.naming import Owner
 from chronotope.ingest.hosts.translations import Translations
+from chronotope.schema.directions import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
 
 _MS = 1_000_000
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _TIME = pa.timestamp("ms", tz="UTC")
 _KINDS_FROM = (1024, 32768)  # ports: well-known below, ephemeral (Linux's own range and IANA's) from there on
-_OBSERVERS, _TRANSPORTS, _DIRECTIONS = ("client", "server"), ("tcp", "udp"), ("unknown", "syn", "port")
+_OBSERVERS, _TRANSPORTS = ("client", "server"), ("tcp", "udp")
 
 
 class Interval(NamedTuple):
@@ -44,7 +45,7 @@ class Told(NamedTuple):
 
     flows: np.ndarray
     is_server: np.ndarray  # bool: the local end is the server
-    direction: np.ndarray  # index into _DIRECTIONS
+    direction: np.ndarray  # index into DIRECTIONS
     client: np.ndarray  # V16
     server: np.ndarray
     client_port: np.ndarray
@@ -112,7 +113,7 @@ def flow_table(
             "server_port": pa.array(seen.server_port),
             "transport": _named(flows["transport"] == UDP, _TRANSPORTS),
             "observer": _named(of_server, _OBSERVERS),
-            "direction": _named(seen.direction, _DIRECTIONS),
+            "direction": _named(seen.direction, DIRECTIONS),
             "connections": pa.array(flows["connections"]),
             "failed_connections": pa.array(flows["failed"]),
             "active": pa.array(flows["alive"].astype(np.uint32)),
@@ -139,7 +140,7 @@ def _roles(flows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lower = flows["local_port"] < flows["remote_port"]
     kinds = [np.searchsorted(_KINDS_FROM, flows[port], "right") for port in ("local_port", "remote_port")]
     alike = guessed & (kinds[0] == kinds[1])
-    direction = np.select([origin == SYN, (origin == PORT) | ~alike], [1, 2], 0)
+    direction = np.select([origin == SYN, (origin == PORT) | ~alike], [BY_SYN, BY_PORT], BY_ORDER)
     return (role == SERVER) | (guessed & lower), direction
 
 

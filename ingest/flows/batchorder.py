@@ -9,8 +9,8 @@ All servers use one replica of the store: one that lags behind would show each o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -62,7 +62,7 @@ class BatchOrder:
             "ORDER BY position, written_at LIMIT 1 BY position",  # the store forgets tokens after some thousand inserts
             {"after": position},
         )
-        return [Entry(int(at), int(kind), int(batch), str(writer)) for at, kind, batch, writer in rows]
+        return _entries(rows)
 
     def ask(self, position: int, kind: int, batch: int) -> list[Entry]:
         """Ask for a position for a batch; return what the order is from there on: the first one has it.
@@ -82,7 +82,7 @@ class BatchOrder:
     def unwritten(self, after: int, age_s: int) -> list[Entry]:
         """Return what comes after a position and is so old by the store's clock, but not known to be written."""
         rows = self._store.rows(_UNWRITTEN, {"after": after, "age": age_s})
-        return [Entry(int(at), int(kind), int(batch), str(writer)) for at, kind, batch, writer in rows]
+        return _entries(rows)
 
     def note_written(self, entry: Entry) -> None:
         """Say that a position's observations are written."""
@@ -97,6 +97,10 @@ class BatchOrder:
             "AND (kind = 3 OR (kind = 1 AND batch < {oldest:UInt64}))",
             {"before": max(position - KEPT, 0), "oldest": oldest},
         )
+
+
+def _entries(rows: Sequence[Sequence[Any]]) -> list[Entry]:
+    return [Entry(int(at), int(kind), int(batch), str(writer)) for at, kind, batch, writer in rows]
 
 
 def _table(entry: Entry) -> pa.Table:

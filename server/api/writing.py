@@ -100,8 +100,9 @@ FLOW: Json = {
         "observer": {"enum": ["client", "server"], "description": "On whose host it was seen."},
         "direction": {
             "enum": ["syn", "port", "unknown"],
-            "description": "How the roles are known: by who sent SYN, by which port is a service's, or not at all (the "
-            "default). An edge without any `syn` that only the network sees has a confidence below 1.",
+            "description": "How the roles are known: by who sent SYN, by which port is a service's, or not at "
+            "all; absent: the sender's word is taken. An edge that only the network sees, and of which it says nothing "
+            "better than `port` or `unknown`, has a confidence below 1.",
         },
         "connections": {**_COUNT, "description": "Opened in the interval."},
         "failed_connections": _COUNT,

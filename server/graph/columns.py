@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
 from chronotope.server.graph.codes import CodeColumns, codes_of, moved_codes
@@ -210,6 +211,11 @@ def find_edges(columns: EdgeColumns, table: pa.Table) -> np.ndarray:
         return np.full(len(keys), -1)
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.asarray(np.where(missing | (known[at] != keys), -1, at))
+
+
+def find_numbers(rows: pa.Array | pa.ChunkedArray, numbers: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return where each of R numbers is among N, int64[R]; -1: nowhere."""
+    return np.asarray(pc.index_in(rows, value_set=numbers).fill_null(-1).to_numpy(), np.int64)
 
 
 def edge_keys(source: np.ndarray, target: np.ndarray, protocol: np.ndarray, names: int, protocols: int) -> np.ndarray:

@@ -19,10 +19,10 @@ import pyarrow as pa
 from chronotope.schema.directions import BY_SYN
 from chronotope.schema.observations import LAYERS
 from chronotope.schema.store import Store
-from chronotope.server.graph.columns import EdgeColumns, as_int, coded, find_edges
+from chronotope.server.graph.columns import EdgeColumns, as_int, coded, find_edges, find_numbers
 from chronotope.server.graph.joining import join_protocols
 from chronotope.server.graph.lifetimes import NUMBER
-from chronotope.server.graph.numbering import Known, Numbers, find_numbers, renumbered
+from chronotope.server.graph.numbering import Known, Numbers, renumbered
 
 EPOCH_S = 600  # resolutions are noted by ten minutes
 # How often a direction is right that is known by the order alone, by ports, by SYN. Measured with SYN hidden, over

@@ -19,11 +19,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from chronotope.schema.observations import BUCKET_S, LAYERS
 from chronotope.schema.store import Asked, Store
-from chronotope.server.graph.columns import as_int, coded
+from chronotope.server.graph.columns import as_int, coded, find_numbers
 
 # The factors, xxHash's first two primes, tell source and target apart.
 NUMBER = (
@@ -92,7 +91,7 @@ def lifetimes_of(store: Store, stored: pa.Table, withdrawals: pa.Table) -> pa.Ta
         stored: of LIFETIMES, all edges or some.
         withdrawals: as `lifetimes_queries` asks for them.
     """
-    row = _find(_keys(stored), _keys(withdrawals)) if withdrawals.num_rows else np.empty(0, np.int64)
+    row = find_numbers(_keys(stored), _keys(withdrawals)) if withdrawals.num_rows else np.empty(0, np.int64)
     rows = np.flatnonzero(row >= 0)
     if not len(rows):
         return stored
@@ -121,9 +120,8 @@ def read_lifetimes(
         parameters: of the condition.
         more: another column.
     """
-    every, withdrawals = lifetimes_queries()
     asked = LIFETIMES % (more and f", {more}", where and f"WHERE {where}"), parameters or {}
-    return lifetimes_of(store, *store.query_together(asked if where or more else every, withdrawals))
+    return lifetimes_of(store, *store.query_together(asked, (_WITHDRAWALS, {})))
 
 
 def forget_lookups(store: Store) -> None:
@@ -131,18 +129,12 @@ def forget_lookups(store: Store) -> None:
     _known.pop(store, None)
 
 
-def _keys(table: pa.Table) -> np.ndarray:
+def _keys(table: pa.Table) -> pa.Array:
     """One number for each edge and layer, uint64[R]."""
     codes, layers = coded(table, "layer")
     spread = np.array([LAYERS.index(layer) + 1 for layer in layers], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     numbers = np.asarray(table.column("edge").to_numpy(), np.uint64)
-    return numbers + spread[codes] if len(codes) else numbers
-
-
-def _find(keys: pa.Array | np.ndarray, among: pa.Array | np.ndarray) -> np.ndarray:
-    """Return where each key is, int64[R]; -1: nowhere."""
-    keys, among = (each if isinstance(each, pa.Array) else pa.array(each) for each in (keys, among))
-    return np.asarray(pc.index_in(keys, value_set=among).fill_null(-1).to_numpy(), np.int64)
+    return pa.array(numbers + spread[codes] if len(codes) else numbers)
 
 
 def _extents(stored: pa.Table, rows: np.ndarray, key: np.ndarray, keys: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,17 +160,17 @@ def _replaced(stored: pa.Table, rows: np.ndarray, ends: np.ndarray) -> pa.Table:
 
 def _looked_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndarray:
     """What is left of K lifetimes, int64[K, 2], remembered or asked for."""
-    marks = np.column_stack([_keys(withdrawals).view(np.int64), ends, as_int(withdrawals, "times")])
+    marks = np.column_stack([_keys(withdrawals).to_numpy().view(np.int64), ends, as_int(withdrawals, "times")])
     due = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(marks), [None, pa.py_buffer(marks.tobytes())])
     known = _known.get(store)
     if known is None or time.monotonic() > known.until:
         known = _Known(due[:0], ends[:0])
-    missing = np.flatnonzero(_find(due, known.due) < 0)
+    missing = np.flatnonzero(find_numbers(due, known.due) < 0)
     if len(missing):
         asked = _look_up(store, withdrawals.take(pa.array(missing)), ends[missing])
         every = pa.concat_arrays([known.due, due.take(pa.array(missing))])
         known = _known[store] = _Known(every, np.concatenate([known.ends, asked]), known.until)
-    found: np.ndarray = known.ends[_find(due, known.due)]
+    found: np.ndarray = known.ends[find_numbers(due, known.due)]
     return found
 
 
@@ -189,7 +181,7 @@ def _look_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndarra
     asked = {"all": int(not named), "edges": named}
     keys, kept_ms = _keys(withdrawals), 1000 * int(store.rows(_KEPT)[0][0])
     hours = store.query(_HOURS, asked)
-    at = _find(_keys(hours), keys)
+    at = find_numbers(_keys(hours), keys)
     first, end = np.full(len(keys), -1, np.int64), np.full(len(keys), -1, np.int64)
     first[at[at >= 0]], end[at[at >= 0]] = as_int(hours, "first_s")[at >= 0], as_int(hours, "last_s")[at >= 0] + 3600
     left = end >= 0
@@ -198,7 +190,7 @@ def _look_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndarra
     for level, span, wide, width in _FINER:
         spans = np.unique(np.concatenate([first[early], end[late] - wide])).tolist()
         rows = store.query(_WITHIN % (level, span), {**asked, "spans": spans})
-        key, second = _find(_keys(rows), keys), as_int(rows, "second")
+        key, second = find_numbers(_keys(rows), keys), as_int(rows, "second")
         first = _narrowed(first, early, key, second, wide)
         end = -_narrowed(-end, late, key, -(second + width), wide)
     # An end in its own ten seconds, or minute, is as exact as what was looked up, and may be the very moment.

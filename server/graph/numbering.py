@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chronotope.server.graph.columns import find_numbers
 from chronotope.server.graph.joining import join_protocols, joined_numbers
 
 
@@ -74,8 +75,3 @@ def numbered(table: pa.Table, numbers: Numbers) -> np.ndarray:
         joined = find_numbers(table.column("edge"), numbers.joined)
         at = np.where(joined >= 0, np.append(numbers.into, -1)[joined], at)
     return at
-
-
-def find_numbers(rows: pa.Array | pa.ChunkedArray, numbers: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return where each of R numbers is among N, int64[R]; -1: nowhere."""
-    return np.asarray(pc.index_in(rows, value_set=numbers).fill_null(-1).to_numpy(), np.int64)

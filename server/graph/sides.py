@@ -20,6 +20,7 @@ from chronotope.server.graph.columns import (
     as_int,
     coded,
     edge_keys,
+    find_numbers,
     keep_edges,
     layers_of,
     place_latency,
@@ -37,7 +38,7 @@ from chronotope.server.graph.doubts import (
 from chronotope.server.graph.evidence import some_evidence
 from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.lifetimes import forget_lookups, read_lifetimes
-from chronotope.server.graph.numbering import Known, Numbers, find_numbers, known_edges, numbered, renumbered
+from chronotope.server.graph.numbering import Known, Numbers, known_edges, numbered, renumbered
 from chronotope.server.graph.question import Question
 
 _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some of these an edge has a lifetime
@@ -113,11 +114,15 @@ def _add_doubts(
     """Say how sure each window's edges are; `direct` finds those that one shows without an intermediary."""
     guesses = read_guesses(store)
     for at, (columns, plan) in enumerate(zip(windows.columns, plans, strict=True)):
-        if question.view == "resolved" and may_be_estimated(columns):
+        estimated = question.view == "resolved" and may_be_estimated(columns)
+        if not (estimated or guesses.num_rows):
+            continue
+        straight = direct(at)
+        if estimated:
             estimates = read_estimates(store, plan.start_s, plan.end_s)
-            add_estimates(columns, estimates, known.rows, question.layers, direct(at))
+            add_estimates(columns, estimates, known.rows, question.layers, straight)
         if guesses.num_rows:
-            add_guesses(columns, guesses, known, windows.numbers, question.layers, direct(at))
+            add_guesses(columns, guesses, known, windows.numbers, question.layers, straight)
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:

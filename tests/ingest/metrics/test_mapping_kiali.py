@@ -13,11 +13,7 @@ import pytest
 from chronotope.ingest.importers.source import no_progress
 from chronotope.ingest.metrics.importing import MetricsImport
 from chronotope.schema.config import Config
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
-from chronotope.server.graph.question import Question
-from chronotope.server.graph.reading import read_graph
-from chronotope.server.settings import Settings
+from tests.ingest.metrics.imported import imported_graph
 
 Edge = tuple[str, str, str]
 
@@ -52,13 +48,7 @@ def test_edges_and_rates_are_those_of_kiali(shared_data: Path) -> None:
     checked = 0
     for case, file in cases(shared_data / "kiali_golden"):
         end_s, seconds = case["expected"]["timestamp"], case["expected"]["duration"]
-        with Store.open("chdb://memory") as store:
-            migrate(store)
-            for _ in range(2):  # a repeated import counts once
-                for table, token in MetricsImport(Config()).tables(file, no_progress):
-                    store.insert("observations", table, token)
-            question = Question(start_ms=(end_s - seconds - 5) * 1000, end_ms=(end_s + 5) * 1000)
-            graph = read_graph(store, Settings(), question, (end_s + 60) * 1000).graph
+        graph = imported_graph(file, end_s, seconds, times=2)  # a repeated import counts once
         found = {}
         for edge in graph.edges:
             evidence = edge.evidence.ipc

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from chronotope.ingest.importers.source import no_progress
-from chronotope.ingest.metrics.importing import MetricsImport
-from chronotope.schema.config import Config
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
-from chronotope.server.graph.question import Question
-from chronotope.server.graph.reading import read_graph
-from chronotope.server.settings import Settings
+from tests.ingest.metrics.imported import imported_graph
 
 END_S, SECONDS = 1_700_000_400, 300
 REQUESTS = "istio_requests_total"
@@ -69,14 +62,8 @@ def graph_of(series: list[Series], folder: Path) -> Graph:
     """The edges that a file of the series gives: calls, errors, bytes sent and received, each a second."""
     file = folder / "mesh.txt"
     file.write_text(exposition(series))
-    with Store.open("chdb://memory") as store:
-        migrate(store)
-        for table, token in MetricsImport(Config()).tables(file, no_progress):
-            store.insert("observations", table, token)
-        question = Question(start_ms=(END_S - SECONDS - 5) * 1000, end_ms=(END_S + 5) * 1000)
-        graph = read_graph(store, Settings(), question, (END_S + 60) * 1000).graph
     found = {}
-    for edge in graph.edges:
+    for edge in imported_graph(file, END_S, SECONDS).edges:
         ipc = edge.evidence.ipc
         counts = (ipc.calls, ipc.errors, ipc.bytes_sent or 0, ipc.bytes_received or 0)
         found[edge.source, edge.target, edge.protocol] = tuple(round(count / SECONDS, 6) for count in counts)
