@@ -28,21 +28,21 @@ from typing import Any
 import msgspec
 import networkx as nx
 
-from chronotope.ingest.identity import Identities
-from chronotope.ingest.importers.source import read_batches
+from chronotope.ingest.files.spans.formats import read_batches
+from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.ingest.spans.pairer import Pairer
 from chronotope.ingest.spans.peers import resolve_peers
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import BUCKET_S, REPORTER_SOURCE, REPORTER_TARGET, observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_duration
+from chronotope.server.answers.parameters import GraphParameters
 from chronotope.server.api.culprits import CulpritsParameters, answer_culprits
-from chronotope.server.api.parameters import GraphParameters
+from chronotope.server.culprits.records import CulpritsAnswer
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.graph.answer import Graph
-from chronotope.server.graph.culprits.records import CulpritsAnswer
 from chronotope.server.graph.reading import read_graph
-from chronotope.server.settings import Settings
 
 NOW_MS = 2_000_000_000_000
 REPORTED = "paper (Nezha, FSE 2023; repository README): AS@1 92.9 %, AS@3 96.4 %, on the 56 faults of two days"

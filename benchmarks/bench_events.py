@@ -15,9 +15,9 @@ from benchmarks.edge_world import DAY, HABITS, HOUR, World
 from benchmarks.event_truth import LEARNING_DAYS, Judged
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from chronotope.server.events.detector import Detector, Evidence
-from chronotope.server.events.strands import Rules
-from chronotope.server.events.young import TRUSTED
+from chronotope.server.detection.detector import Detector, Evidence
+from chronotope.server.detection.series import Rules
+from chronotope.server.detection.short_history import TRUSTED
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "plain": {},

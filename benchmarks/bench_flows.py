@@ -12,14 +12,14 @@ import pytest
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from chronotope.ingest.flows.opening import open_flow_intake
-from chronotope.ingest.flows.receive import flows_blueprint
+from chronotope.ingest.flows.receiver import flows_blueprint
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.ingest.identity import Ownership
-from chronotope.ingest.known_identities import KnownIdentities
-from chronotope.schema.config import Config
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.ingest.identity.known import KnownIdentities
+from chronotope.ingest.identity.owners import Ownership
+from chronotope.schema.config.config import Config
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
+from chronotope.server.running.flows import open_flow_intake
 
 T0_S = 1_800_000_000
 

@@ -16,15 +16,15 @@ from benchmarks.history import DAY_S, END_S, MINUTE_LATENCY_S, History
 from benchmarks.percentiles import add_percentiles
 
 from chronotope.schema.latency import middle_ms
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
+from chronotope.server.evidence.columns import EdgeColumns
+from chronotope.server.evidence.levels import Plan, plan_window
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import KEEP_ALL, Settings
+from chronotope.server.evidence.steps import plan_steps
 from chronotope.server.graph.assemble import assemble
-from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.graph.levels import Plan, plan_window
-from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import Reading, read_edges, read_graph
 from chronotope.server.graph.series import read_series
-from chronotope.server.graph.steps import plan_steps
-from chronotope.server.settings import KEEP_ALL, Settings
 
 ROUNDS = 100
 of_histories = pytest.mark.sizes("history", [(100, 2)], [(100, 30), (1_000, 30), (10_000, 30)], indirect=True)

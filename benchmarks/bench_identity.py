@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chronotope.ingest.identity import Identities, Ownership
+from chronotope.ingest.identity.owners import Identities, Ownership
 
 RANGES, LOOKUPS = 100_000, 1_000_000
 MINUTE_MS = 60_000

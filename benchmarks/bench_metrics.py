@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from chronotope.ingest.metrics.columns import Samples, SeriesTable
-from chronotope.ingest.metrics.exposition import ExpositionParser
-from chronotope.ingest.metrics.histograms import latency_increases
-from chronotope.ingest.metrics.increases import Counters
-from chronotope.ingest.metrics.openmetrics import OpenMetricsFile
-from chronotope.ingest.metrics.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.prom_json import parse_query_answer
+from chronotope.ingest.metrics.counters.columns import Samples, SeriesTable
+from chronotope.ingest.metrics.counters.histograms import latency_increases
+from chronotope.ingest.metrics.counters.increases import Counters
+from chronotope.ingest.metrics.formats.exposition import ExpositionParser
+from chronotope.ingest.metrics.formats.openmetrics import OpenMetricsFile
+from chronotope.ingest.metrics.formats.prometheus_json import parse_query_answer
+from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.spreading import spread_to_buckets
-from chronotope.schema.config import Config
+from chronotope.schema.config.config import Config
 
 START_S = 1_700_000_000
 LES = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf")

@@ -12,8 +12,8 @@ import pytest
 from flask import Flask
 
 from chronotope.ingest.records.observations import observations_blueprint
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 START_S = 1_767_225_600
 RECORDS, EDGES = 100_000, 1_000

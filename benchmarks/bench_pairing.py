@@ -17,16 +17,16 @@ import pyarrow.compute as pc
 import pytest
 from benchmarks.bench_otlp import synthetic
 
-from chronotope.ingest.identity import Identities
-from chronotope.ingest.importers.source import read_batches
+from chronotope.ingest.files.spans.formats import read_batches
+from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.spans.columns import CLIENT, SERVER, SPAN, SpanBatch, Vocabulary
-from chronotope.ingest.spans.observe import observations_of
+from chronotope.ingest.spans.observations import observations_of
 from chronotope.ingest.spans.pairer import Pairer
 from chronotope.ingest.spans.pairing import CALL, Rules, calls_of
 from chronotope.ingest.spans.peers import resolve_peers
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 START_NS = 1_767_139_200 * 10**9
 SERVICES = 200

@@ -16,16 +16,16 @@ import pytest
 from benchmarks.percentiles import add_percentiles
 from flask.testing import FlaskClient
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.graph.questions.blast import blast_radius
-from chronotope.server.graph.questions.cuts import single_points_of_failure
-from chronotope.server.graph.questions.cycles import cycles
-from chronotope.server.graph.questions.pairs import Pairs, pairs_of
-from chronotope.server.graph.questions.paths import paths_between
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.questions.blast import blast_radius
+from chronotope.server.questions.cuts import single_points_of_failure
+from chronotope.server.questions.cycles import cycles
+from chronotope.server.questions.pairs import Pairs, pairs_of
+from chronotope.server.questions.paths import paths_between
 
 T0 = 1_700_006_400
 ALL = 10**6

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from benchmarks.percentiles import add_percentiles
 
-from chronotope.schema.config_rules import RuleEntry, parse_rules
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.config.rules import RuleEntry, parse_rules
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.rules.backtest import RuleCheck, check_rules
 from chronotope.server.rules.catalog import read_catalog
 from chronotope.server.rules.evaluating import evaluate

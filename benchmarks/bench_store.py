@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 START_S = 1_767_139_200
 EDGES = 1_000

@@ -24,9 +24,10 @@ import numpy as np
 import zstandard
 from click.testing import CliRunner
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.cli.main import main as chronotope
-from chronotope.server.graph.significance import (
+from chronotope.server.diff.shared_load import shared_rate_p
+from chronotope.server.diff.significance import (
     DEFAULT_SIGNIFICANCE,
     MIN_SHARE,
     discoveries,
@@ -37,7 +38,6 @@ from chronotope.server.graph.significance import (
     share_inflation,
     share_p,
 )
-from chronotope.server.graph.swings import shared_rate_p
 
 EDGES, SLOTS, SEEDS = 2000, 10, 10
 BUCKETS = 120

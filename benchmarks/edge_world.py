@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chronotope.server.events.detector import Evidence
+from chronotope.server.detection.detector import Evidence
 
 DAY = 8640  # buckets
 HOUR = 360

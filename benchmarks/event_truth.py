@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from benchmarks.edge_world import BURSTY, DAILY, DAY, EPOCH, HOUR, STEADY, World
 
-from chronotope.server.events.detector import Detector, Evidence, Found
+from chronotope.server.detection.detector import Detector, Evidence, Found
+from chronotope.server.detection.series import Rules
 from chronotope.server.events.event import NEW, VANISHED
-from chronotope.server.events.strands import Rules
 
 LEARNING_DAYS = 2  # a store that has seen less of a daily rhythm cannot know it
 
@@ -119,7 +119,7 @@ class Judged:
 def least_silence(world: World, edge: int, since: int, rules: Rules) -> float:
     """Return the shortest silence, in buckets, after which one may tell an edge of known habits and keep the promise.
 
-    The formula is that of server/events/silence.py: events expected in the silence = ln(chances a day / f).
+    The formula is that of server/detection/silence.py: events expected in the silence = ln(chances a day / f).
     """
     a_day = world.per_day()[edge]
     if world.habit[edge] == BURSTY:

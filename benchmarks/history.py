@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 END_S = 1_767_225_600  # 2026-01-01T00:00:00Z
 DAY_S = 86_400

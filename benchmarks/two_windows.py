@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 AFTER_END_S = 1_767_225_600  # 2026-01-01T00:00:00Z
 APART_S, WINDOW_S = 3600, 300

@@ -19,17 +19,18 @@ import msgspec
 import pyarrow as pa
 
 from chronotope.schema.errors import ChronotopeError
-from chronotope.schema.store import Store
-from chronotope.server.api import answers, culprits, diff, events, parameters, questions
-from chronotope.server.api.answers import Answer
-from chronotope.server.cli.source import source_of
-from chronotope.server.settings import Settings
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers import parameters, questions
+from chronotope.server.answers.graph import Answer, answer_graph, answer_service, answer_services, answer_timeline
+from chronotope.server.answers.source import source_of
+from chronotope.server.api import culprits, diff, events
+from chronotope.server.evidence.settings import Settings
 
 _ROUTES: Mapping[str, tuple[str, Any, Any]] = {
-    "graph": ("/api/v1/graph", parameters.GraphParameters, answers.answer_graph),
+    "graph": ("/api/v1/graph", parameters.GraphParameters, answer_graph),
     "diff": (diff.PATH, diff.DiffParameters, diff.answer_diff),
-    "timeline": ("/api/v1/timeline", parameters.TimelineParameters, answers.answer_timeline),
-    "services": ("/api/v1/services", parameters.ServicesParameters, answers.answer_services),
+    "timeline": ("/api/v1/timeline", parameters.TimelineParameters, answer_timeline),
+    "services": ("/api/v1/services", parameters.ServicesParameters, answer_services),
     "paths": (questions.PATHS, questions.PathsParameters, questions.answer_paths),
     "cycles": (questions.CYCLES, questions.CyclesParameters, questions.answer_cycles),
     "single_points_of_failure": (
@@ -39,7 +40,7 @@ _ROUTES: Mapping[str, tuple[str, Any, Any]] = {
     "culprits": (culprits.PATH, culprits.CulpritsParameters, culprits.answer_culprits),
 }  # fmt: skip
 _OF_SERVICE: Mapping[str, tuple[str, Any, Any]] = {
-    "service": ("/api/v1/services/{service}", parameters.ServiceParameters, answers.answer_service),
+    "service": ("/api/v1/services/{service}", parameters.ServiceParameters, answer_service),
     "blast_radius": (questions.BLAST_RADIUS, questions.BlastRadiusParameters, questions.answer_blast_radius),
 }
 

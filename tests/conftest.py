@@ -16,8 +16,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import settings
 
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"

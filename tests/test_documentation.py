@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chronotope.schema.config_reference import config_reference
+from chronotope.schema.config.reference import config_reference
 from chronotope.server.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-BEGIN, END = "<!-- configuration reference: made by chronotope.schema.config_reference -->\n", "<!-- /configuration"
+BEGIN, END = "<!-- configuration reference: made by chronotope.schema.config.reference -->\n", "<!-- /configuration"
 
 
 def test_the_configuration_reference_is_the_codes(request):

@@ -16,13 +16,13 @@ from typing import Self
 
 from chronotope.bpf.program import FlowProgram, Limits
 from chronotope.bpf.requirements import cgroup_root, missing_capabilities, require_capabilities
-from chronotope.ingest.agent.collecting import Collector, Ours
+from chronotope.ingest.agent.collector import Collector, Ours
 from chronotope.ingest.agent.metrics import AgentMetrics
-from chronotope.ingest.agent.sending import Sender
+from chronotope.ingest.agent.sender import Sender
 from chronotope.ingest.agent.spool import Spool
 from chronotope.ingest.hosts.naming import Naming
 from chronotope.ingest.hosts.processes import Processes
-from chronotope.schema.config_agent import AgentSection
+from chronotope.schema.config.agent import AgentSection
 
 _LAST_SEND_S = 10.0
 _LOG_EVERY_S = 60.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.agent.recording import address_text
+from chronotope.ingest.agent.records import address_text
 from chronotope.ingest.hosts.naming import Owner
 
 _TIME = pa.timestamp("ms", tz="UTC")

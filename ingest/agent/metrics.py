@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector as MetricsCollector
 
 from chronotope.bpf.program import FlowProgram, Limits
-from chronotope.ingest.agent.collecting import Collector
-from chronotope.ingest.agent.sending import Sent
+from chronotope.ingest.agent.collector import Collector
+from chronotope.ingest.agent.sender import Sent
 from chronotope.ingest.agent.spool import Spool
 
 LOST = "lost_"

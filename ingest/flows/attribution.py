@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numba import njit
 
+from chronotope.ingest.columns.hashing import SEED, slot_of, table_size
 from chronotope.ingest.flows.rows import CLIENT, OWNED_SOURCE, OWNED_TARGET, SERVER, FlowVocabulary
-from chronotope.ingest.identity import Identities
-from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
+from chronotope.ingest.identity.owners import Identities
 
 _REMEMBERED = 65_536  # questions that are not asked again, at least
 

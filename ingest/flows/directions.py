@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.hashing import SEED, slot_of, table_size
 from chronotope.ingest.flows.edges import UNTOLD
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.ingest.spans.spanindex import SEED, slot_of, table_size
-from chronotope.ingest.spans.spantable import encode
 
 _TOLD = np.dtype([("source", "<i4"), ("target", "<i4"), ("protocol", "<i4"), ("direction", "i1")])
 _FIRST = 8192

@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.hashing import SEED, slot_of
+from chronotope.ingest.flows.ports import PortProtocols
 from chronotope.ingest.flows.rows import CLIENT, MEASURES, FlowVocabulary
-from chronotope.ingest.flows.services import PortProtocols
 from chronotope.ingest.flows.telemetry import Telemetry
-from chronotope.ingest.spans.spanindex import SEED, slot_of
-from chronotope.ingest.spans.spantable import encode
+from chronotope.schema.config.config import Config
 from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, observation_table
 
 EDGE = np.dtype(
@@ -185,3 +186,10 @@ def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type:
         if counts:
             _add(edge, row, sign)
     return len(kept), count
+
+
+def flow_rules(config: Config, vocabulary: FlowVocabulary) -> Rules:
+    """Return what a configuration says of flows."""
+    said = config.telemetry
+    telemetry = Telemetry(said.ports, said.addresses, said.services, vocabulary)
+    return Rules(PortProtocols(config.flows.protocols, vocabulary), telemetry)

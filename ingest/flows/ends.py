@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from chronotope.ingest.flows.deciding import decide
+from chronotope.ingest.columns.hashing import SEED
+from chronotope.ingest.flows.answers import decide
 from chronotope.ingest.flows.rows import FLOW, UNSETTLED
-from chronotope.ingest.spans.spanindex import SEED
 
 # The other end may be in the bucket beside, and what tells whether that one has a partner of its own beside it again.
 REACH = 2

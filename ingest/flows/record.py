@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.flows.rows import MEASURES, OBSERVERS, TRANSPORTS
-from chronotope.ingest.records import columns
-from chronotope.ingest.records.columns import NO_TIME, Text
-from chronotope.ingest.records.intake import Records
-from chronotope.ingest.records.lines import TIME, Count, Traffic, line_schema
-from chronotope.ingest.records.ndjson import ParseTime
 from chronotope.ingest.records.spreading import LONGEST_MS
+from chronotope.ingest.requests import fields
+from chronotope.ingest.requests.fields import NO_TIME, Text
+from chronotope.ingest.requests.line_schema import TIME, Count, Traffic, line_schema
+from chronotope.ingest.requests.ndjson import ParseTime
+from chronotope.ingest.requests.outcome import Records
 from chronotope.schema.addresses import is_ipv4, parse_ip
 from chronotope.schema.directions import DIRECTIONS
 from chronotope.schema.names import MAX_NAME, service_id
@@ -84,7 +84,7 @@ def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
         InvalidPayload: an Arrow column of a type that can't hold its field.
     """
     start, end = _interval(records, parse_time)
-    host = columns.text(records, "host").or_else("")
+    host = fields.text(records, "host").or_else("")
     server, server_port = _server(records)
     return Seen(
         start_ms=start,
@@ -92,21 +92,21 @@ def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
         client=_on_host(_address(records, "client_address", required=True), host),
         server=_on_host(server, host),
         own=_own(records),
-        instance=columns.text(records, "instance").or_else(""),
+        instance=fields.text(records, "instance").or_else(""),
         host=host,
         ports={"client": _port(records, "client_port")[0], "server": server_port},
         transport=_choice(records, "transport", TRANSPORTS, "tcp"),
         observer=_choice(records, "observer", OBSERVERS, ""),
         # Who names the two ends, and does not say how it knows them, is taken at its word.
         direction=_choice(records, "direction", DIRECTIONS, "syn"),
-        counts={name: columns.count(records, name)[0] for name in (*MEASURES, "active")},
+        counts={name: fields.count(records, name)[0] for name in (*MEASURES, "active")},
     )
 
 
 def _interval(records: Records, parse_time: ParseTime) -> tuple[np.ndarray, np.ndarray]:
-    start = columns.time_ms(records, "start", parse_time)
+    start = fields.time_ms(records, "start", parse_time)
     records.refuse(start == NO_TIME, lambda _: "start is missing")
-    end = columns.time_ms(records, "end", parse_time)
+    end = fields.time_ms(records, "end", parse_time)
     end = np.where(end == NO_TIME, start, end)
     records.refuse(end < start, lambda _: "end is before start")
     records.refuse(end - start > LONGEST_MS, lambda _: f"the record is longer than {LONGEST_MS // 3_600_000} h")
@@ -114,7 +114,7 @@ def _interval(records: Records, parse_time: ParseTime) -> tuple[np.ndarray, np.n
 
 
 def _address(records: Records, name: str, *, required: bool) -> Text:
-    said = columns.said(records, name)
+    said = fields.said(records, name)
     addresses = list(map(address_text, said.values))
     if required:
         records.refuse(said.is_in([""]), lambda _: f"{name} is missing; use an IP address")
@@ -171,7 +171,7 @@ def _on_host(address: Text, host: Text) -> Text:
 
 
 def _own(records: Records) -> Text:
-    service, namespace = columns.text(records, "service"), columns.text(records, "namespace")
+    service, namespace = fields.text(records, "service"), fields.text(records, "namespace")
     spaces = len(namespace.values) + 1
     distinct, inverse = np.unique((service.codes + 1) * spaces + namespace.codes + 1, return_inverse=True)
     ids = [_joined(service.values, namespace.values, *divmod(code, spaces)) for code in distinct.tolist()]
@@ -184,13 +184,13 @@ def _joined(services: Sequence[str], namespaces: Sequence[str], service: int, na
 
 
 def _port(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
-    port, given = columns.count(records, name)
+    port, given = fields.count(records, name)
     records.refuse(port > MAX_PORT, lambda row: f"{name} {port[row]} is out of range; accepted: 0 to {MAX_PORT}")
     return port, given
 
 
 def _choice(records: Records, name: str, accepted: Sequence[str], default: str) -> np.ndarray:
     """Return the index of each record's value among those accepted; an empty text is not one that may be said."""
-    said = columns.text(records, name).or_else(default).mapped(str.lower)
-    columns.accept(records, name, said, [value for value in accepted if value])
+    said = fields.text(records, name).or_else(default).mapped(str.lower)
+    fields.accept(records, name, said, [value for value in accepted if value])
     return said.places(accepted)

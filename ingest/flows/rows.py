@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chronotope.ingest.spans.columns import Interner
+from chronotope.ingest.columns.interning import Interner
 
 MEASURES = (
     "connections", "failed_connections", "bytes_sent", "bytes_received", "retransmits", "rtt_us_sum", "rtt_count"

@@ -20,12 +20,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.flows.addressbook import AddressBook
+from chronotope.ingest.flows.address_book import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.buckets import Landed, flow_table
 from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EdgeSums, Rules
 from chronotope.ingest.flows.ends import REACH, Changed, settle, settle_beside
-from chronotope.ingest.flows.flowtable import (
+from chronotope.ingest.flows.memory import RecentFlows
+from chronotope.ingest.flows.rows import UNSETTLED, FlowVocabulary
+from chronotope.ingest.flows.table import (
     EVER,
     known_requests,
     last_batch,
@@ -35,14 +38,11 @@ from chronotope.ingest.flows.flowtable import (
     read_units,
     stored_buckets,
 )
-from chronotope.ingest.flows.landing import Landed, flow_table
-from chronotope.ingest.flows.memory import RecentFlows
-from chronotope.ingest.flows.rows import UNSETTLED, FlowVocabulary
-from chronotope.ingest.identity import Identities
-from chronotope.ingest.known_identities import Changes, KnownIdentities, last_claims_batch, read_claims
+from chronotope.ingest.identity.known import Changes, KnownIdentities, last_claims_batch, read_claims
+from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.records.identities import claims_of
 from chronotope.schema.observations import BUCKET_S
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 CAPACITY = 3_000_000
 _MOST_REQUESTS = 100_000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chronotope.ingest.hosts.facts import OTEL_ATTRIBUTES, OTEL_NAME, Facts, parse_resource_attributes
-from chronotope.schema.config_agent import ENVIRONMENT, ProcessRule
+from chronotope.schema.config.agent import ENVIRONMENT, ProcessRule
 from chronotope.schema.names import clean_name
 
 _SHORT_ID = 12

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.buckets import STORED, rows_of
 from chronotope.ingest.flows.edges import Rules
 from chronotope.ingest.flows.ends import settle
-from chronotope.ingest.flows.landing import STORED, rows_of
 from chronotope.ingest.flows.rows import FLOW, TCP, FlowVocabulary
 from chronotope.ingest.flows.rows import MEASURES as FLOW_MEASURES
-from chronotope.ingest.identity import Identities
+from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.intermediaries.estimating import Series
-from chronotope.ingest.intermediaries.legs import MEASURES, Legs, Route, seen_legs
+from chronotope.ingest.intermediaries.hops import MEASURES, Legs, Route, seen_legs
 from chronotope.ingest.intermediaries.matching import match
 from chronotope.schema.observations import BUCKET_S
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 assert FLOW_MEASURES == MEASURES
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from chronotope.ingest.identity import ALWAYS_FROM_MS, CONFIGURED, Ownership
+from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, CONFIGURED, Ownership
 from chronotope.schema.addresses import BITS, Place, parse_place, place_of
-from chronotope.schema.config_intermediaries import IntermediaryEntry
+from chronotope.schema.config.intermediaries import IntermediaryEntry
 from chronotope.schema.names import clean_name
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 _NOWHERE = "nowhere.invalid"
 _KNOWN = "SELECT DISTINCT service FROM services WHERE kind = 'intermediary' ORDER BY service"

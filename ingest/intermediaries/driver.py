@@ -16,20 +16,20 @@ import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.flows.attribution import Attribution
-from chronotope.ingest.flows.opening import flow_rules
+from chronotope.ingest.flows.edges import flow_rules
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity.known import KnownIdentities, configured_claims, read_claims
+from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.intermediaries.connections import Connections, by_port, finer_series
 from chronotope.ingest.intermediaries.declared import Declared, declare, read_known
 from chronotope.ingest.intermediaries.evidence import Written, read_calls, read_hops, read_kinds, read_written
-from chronotope.ingest.intermediaries.legs import Legs
-from chronotope.ingest.intermediaries.observing import difference, observations_of, wanted
+from chronotope.ingest.intermediaries.hops import Legs
+from chronotope.ingest.intermediaries.observations import difference, observations_of, wanted
 from chronotope.ingest.intermediaries.resolving import Knowledge, resolve
-from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
-from chronotope.schema.config import Config
+from chronotope.schema.config.config import Config
 from chronotope.schema.observations import BUCKET_S, VIA_SEPARATOR
 from chronotope.schema.repeating import Repeating, log_failure
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

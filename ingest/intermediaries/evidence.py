@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.intermediaries.legs import MEASURES, Legs, Route, seen_legs
+from chronotope.ingest.intermediaries.hops import MEASURES, Legs, Route, seen_legs
 from chronotope.schema.observations import BUCKET_S, REPORTER_RESOLUTION, VIA_SEPARATOR
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 _DURING = "time >= toDateTime({from:UInt32}, 'UTC') AND time < toDateTime({to:UInt32}, 'UTC')"
 _SUMS = ", ".join(f"sum(r.{name}) AS {name}" for name in MEASURES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chronotope.ingest.intermediaries.estimating import Series, confidences, shares_of, whole
-from chronotope.ingest.intermediaries.legs import BYTES_RECEIVED, BYTES_SENT, CONNECTIONS
+from chronotope.ingest.intermediaries.hops import BYTES_RECEIVED, BYTES_SENT, CONNECTIONS
 
 SHOWN_FROM = 0.5  # in simulation F1 is best from 0.4 to 0.5; an edge that is wrong costs more than one that is missing
 POSSIBLE_FROM = 0.1  # below it, a pair takes no share of a caller's traffic

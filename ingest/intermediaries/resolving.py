@@ -13,7 +13,7 @@ import numpy as np
 
 from chronotope.ingest.intermediaries.connections import Finer
 from chronotope.ingest.intermediaries.estimating import Series
-from chronotope.ingest.intermediaries.legs import (
+from chronotope.ingest.intermediaries.hops import (
     BYTES_RECEIVED,
     BYTES_SENT,
     CONNECTIONS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import Increases
+from chronotope.ingest.metrics.counters.columns import Increases
 from chronotope.ingest.records.spreading import Spread, spread
 
 _LARGEST = float(1 << 53)

@@ -18,7 +18,7 @@ from chronotope.ingest.otlp.json_form import to_protobuf
 from chronotope.ingest.otlp.links import link_rows
 from chronotope.ingest.otlp.scan import DETAIL, REASONS, fill, number_distinct
 from chronotope.ingest.spans.columns import CONSUMER, PRODUCER, SPAN, SpanBatch, Vocabulary
-from chronotope.ingest.spans.ownaddresses import beats_of, own_addresses
+from chronotope.ingest.spans.own_addresses import beats_of, own_addresses
 from chronotope.ingest.spans.sampling import mix64_column, rounding
 from chronotope.ingest.spans.semconv import describe, effective_kind, service_of
 from chronotope.schema.errors import InvalidPayload

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.otlp.wire import BAD, BYTES, END_GROUP, GROUP, U0, U1, compiled, next_field
+from chronotope.ingest.columns.bytes import BAD, U0, U1, compiled
+from chronotope.ingest.otlp.wire import BYTES, END_GROUP, GROUP, next_field
 
 SHORTEST_SPAN = 28  # bytes of a trace id and a span id; what is shorter lacks one, and needs no row
 MAX_DEPTH = 100  # of nested messages and groups, as upb has it

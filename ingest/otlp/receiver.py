@@ -21,8 +21,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from chronotope.ingest.body import read_body
 from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.requests.body import read_body
 from chronotope.ingest.spans.columns import SpanBatch
 from chronotope.schema.errors import Busy, ChronotopeError, InvalidPayload, StoreError, TooLarge, UnsupportedMedia
 

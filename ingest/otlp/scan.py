@@ -11,12 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.ingest.otlp.framing import SHORTEST_SPAN
-from chronotope.ingest.otlp.signature import span_signature
-from chronotope.ingest.otlp.wire import (
+from chronotope.ingest.columns.bytes import (
     BAD,
-    BYTES,
-    FIXED64,
     U0,
     U1,
     U2,
@@ -26,15 +22,15 @@ from chronotope.ingest.otlp.wire import (
     U8,
     U16,
     U64,
-    VARINT,
     compiled,
     hash_bytes,
     inlined,
     mix,
-    next_known,
     read_fixed64,
-    read_id,
 )
+from chronotope.ingest.otlp.framing import SHORTEST_SPAN
+from chronotope.ingest.otlp.signature import span_signature
+from chronotope.ingest.otlp.wire import BYTES, FIXED64, VARINT, next_known, read_id
 from chronotope.ingest.spans.columns import EARLIEST_NS, ERROR, LATEST_NS
 
 # Why a span makes no row; `no_service` is known only once its resource is read.

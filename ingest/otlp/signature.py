@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.otlp.wire import (
+from chronotope.ingest.columns.bytes import (
     BAD,
-    BYTES,
-    HIGH_BIT,
     U0,
     U1,
     U2,
     U3,
     U4,
     U5,
-    U8,
     U10,
     U32,
     U64,
@@ -27,9 +24,9 @@ from chronotope.ingest.otlp.wire import (
     hash_bytes,
     inlined,
     mix,
-    next_known,
-    read_fixed64,
+    same_bytes,
 )
+from chronotope.ingest.otlp.wire import BYTES, HIGH_BIT, next_known
 from chronotope.ingest.spans.columns import INTERNAL, SERVER
 from chronotope.ingest.spans.semconv import CALLEE_KEYS, PRESENCE_KEYS, RELEVANT_KEYS, URL_KEYS
 
@@ -70,23 +67,6 @@ _REPEATED = np.uint64(0xA5A5A5A5A5A5A5A5)
 _COLON, _SLASH, _QUESTION, _HASH, _BACKSLASH, _SEMICOLON = (np.uint8(ord(c)) for c in ":/?#\\;")
 _KEY_TAG, _VALUE_TAG = np.uint8(0x0A), np.uint8(0x12)
 _MESSAGING = np.frombuffer(b"messaging.", np.uint8)
-
-
-@inlined
-def same_bytes(buffer: np.ndarray, position: U64, other: np.ndarray, start: U64, size: U64) -> bool:
-    """Return whether two stretches of a size, which lie inside their arrays, are equal."""
-    end, other_end = position + size, start + size
-    if size < U8:
-        while position < end and buffer[position] == other[start]:
-            position += U1
-            start += U1
-        return bool(position == end)
-    while end - position > U8:
-        if read_fixed64(buffer, position, end) != read_fixed64(other, start, other_end):
-            return False
-        position += U8
-        start += U8
-    return bool(read_fixed64(buffer, end - U8, end) == read_fixed64(other, other_end - U8, other_end))
 
 
 @inlined

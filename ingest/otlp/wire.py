@@ -1,4 +1,4 @@
-"""Compiled primitives of the protobuf wire format: fields, varints, hashes, over a NumPy byte array.
+"""Compiled primitives of the protobuf wire format: fields and varints, over a NumPy byte array.
 
 Invariant: nothing reads outside [position, end), whatever the bytes are: every read is checked here by hand, and the
 tests run the scanner under numba's own bounds checks. Positions are uint64 throughout: unsigned indexing needs no
@@ -11,39 +11,34 @@ Source: https://protobuf.dev/programming-guides/encoding/; limits as upb sets th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 
-U64 = np.uint64  # also of intermediate results: the compiler infers types by itself
+from chronotope.ingest.columns.bytes import (
+    BAD,
+    U0,
+    U1,
+    U2,
+    U3,
+    U4,
+    U5,
+    U6,
+    U7,
+    U8,
+    U10,
+    U16,
+    U24,
+    U32,
+    U40,
+    U48,
+    U56,
+    U64,
+    inlined,
+)
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Compile at the first call, without the GIL, and keep the result on disk."""
-    return cast(Function, njit(nogil=True, cache=True)(function))
-
-
-def inlined(function: Function) -> Function:
-    """Compile into its callers: passing an array on costs 15 ns, more than the small functions here do."""
-    return cast(Function, njit(nogil=True, cache=True, forceinline=True)(function))
-
-
-U0, U1, U2, U3, U4, U5, U6, U7, U8 = (np.uint64(n) for n in range(9))
-U10, U16, U24, U29, U31, U32, U40, U48, U56 = (np.uint64(n) for n in (10, 16, 24, 29, 31, 32, 40, 48, 56))
 LOW7, HIGH_BIT = np.uint64(0x7F), np.uint64(0x80)
 MAX_TAG, MAX_LENGTH = np.uint64(0xFFFFFFFF), np.uint64(0x7FFFFFFF)
 
-BAD = np.uint64(0xFFFFFFFFFFFFFFFF)  # a position that says: malformed
-
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = (np.uint64(n) for n in range(6))
-
-_K1, _K2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S27, _S30 = np.uint64(27), np.uint64(30)
 
 
 @inlined
@@ -58,34 +53,6 @@ def read_varint(buffer: np.ndarray, position: U64, end: U64, longest: U64) -> tu
             return value, position
         shift += U7
     return U0, BAD
-
-
-@inlined
-def read_fixed64(buffer: np.ndarray, position: U64, end: U64) -> U64:
-    """Return eight bytes as a little-endian number; 0 when they are not all there."""
-    if position > end or end - position < U8:
-        return U0
-    return (  # spelt out: the compiler makes one load of it
-        np.uint64(buffer[position])
-        | np.uint64(buffer[position + U1]) << U8
-        | np.uint64(buffer[position + U2]) << U16
-        | np.uint64(buffer[position + U3]) << U24
-        | np.uint64(buffer[position + U4]) << U32
-        | np.uint64(buffer[position + U5]) << U40
-        | np.uint64(buffer[position + U6]) << U48
-        | np.uint64(buffer[position + U7]) << U56
-    )
-
-
-@inlined
-def read_fixed32(buffer: np.ndarray, position: U64) -> U64:
-    """Return four bytes, which the caller knows to be there, as a little-endian number."""
-    return (
-        np.uint64(buffer[position])
-        | np.uint64(buffer[position + U1]) << U8
-        | np.uint64(buffer[position + U2]) << U16
-        | np.uint64(buffer[position + U3]) << U24
-    )
 
 
 @inlined
@@ -154,32 +121,3 @@ def next_known(buffer: np.ndarray, position: U64, end: U64, depth: int) -> tuple
     elif depth > 0:
         field = U0
     return field, wire, number, position, depth
-
-
-@inlined
-def mix(value: U64) -> U64:
-    """Return 64 well-mixed bits (splitmix64's finalizer)."""
-    value = (value ^ (value >> _S30)) * _M1
-    value = (value ^ (value >> _S27)) * _M2
-    return value ^ (value >> U31)
-
-
-@inlined
-def hash_bytes(buffer: np.ndarray, position: U64, end: U64, seed: U64) -> U64:
-    """Return a seeded 64-bit hash of buffer[position:end]; BAD ends count as empty."""
-    if end > np.uint64(buffer.size) or position > end:
-        return mix(seed)
-    size = end - position
-    value, word = (seed ^ size) * _K1, U0
-    if size >= U8:  # no loop over single bytes: the last eight overlap what came before
-        while end - position > U8:
-            value = (value ^ read_fixed64(buffer, position, end)) * _K2
-            value ^= value >> U29
-            position += U8
-        word = read_fixed64(buffer, end - U8, end)
-    elif size >= U4:
-        word = read_fixed32(buffer, position) | read_fixed32(buffer, end - U4) << U32
-    elif size > U0:
-        word = np.uint64(buffer[position]) | np.uint64(buffer[position + (size >> U1)]) << U8
-        word |= np.uint64(buffer[end - U1]) << U16
-    return mix((value ^ word) * _K2)

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 from flask import Blueprint, Request, Response, request
 
-from chronotope.ingest.body import read_body
-from chronotope.ingest.records import columns
-from chronotope.ingest.records.columns import NO_TIME, STRINGS
-from chronotope.ingest.records.intake import Records, insert_token
-from chronotope.ingest.records.ndjson import ParseTime, read_ndjson
-from chronotope.ingest.records.reading import Clock, check_content_type, read_records, time_parser
+from chronotope.ingest.requests import fields
+from chronotope.ingest.requests.body import read_body
+from chronotope.ingest.requests.fields import NO_TIME, STRINGS
+from chronotope.ingest.requests.ndjson import ParseTime, read_ndjson
+from chronotope.ingest.requests.outcome import Records, insert_token
+from chronotope.ingest.requests.records import Clock, check_content_type, read_records, time_parser
 from chronotope.schema.errors import InvalidPayload
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 JSON_TYPE = "application/json"
 # Types of events that the server finds itself.
@@ -79,16 +79,16 @@ def change_table(records: Records, parse_time: ParseTime, now_ms: int, aliases: 
     Raises:
         InvalidPayload: an Arrow column of a type that can't hold its field.
     """
-    kind, service = columns.text(records, "type"), columns.names(columns.text(records, "service"), aliases)
-    title, url = columns.text(records, "title").or_else(""), columns.text(records, "url").or_else("")
+    kind, service = fields.text(records, "type"), fields.names(fields.text(records, "service"), aliases)
+    title, url = fields.text(records, "title").or_else(""), fields.text(records, "url").or_else("")
     records.refuse(kind.is_in([""]), lambda _: "type is missing; use deployment, configuration or a word of your own")
     records.refuse(
         kind.is_in(RESERVED), lambda row: f"type '{kind[row]}' is found by the server itself; use another word"
     )
     records.refuse(service.is_in([""]), lambda _: "service is missing; use the id of the service that was changed")
-    at = columns.time_ms(records, "time", parse_time)
+    at = fields.time_ms(records, "time", parse_time)
     at = np.where(at == NO_TIME, now_ms, at)
-    attributes = columns.strings(records, "attributes")
+    attributes = fields.strings(records, "attributes")
     kept = np.flatnonzero(records.alive)
     said = attributes.take(pa.array(kept)).to_pylist()
     texts = [[own[row] for row in kept.tolist()] for own in (kind, service, title, url)]

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from flask import Blueprint, Response, request
 
-from chronotope.ingest.body import read_body
-from chronotope.ingest.identity import SAID, Ownership
-from chronotope.ingest.records import columns
-from chronotope.ingest.records.columns import NO_TIME, STRINGS, Text
-from chronotope.ingest.records.intake import Records, insert_token
-from chronotope.ingest.records.ndjson import ParseTime
-from chronotope.ingest.records.reading import Clock, check_content_type, read_records, time_parser
+from chronotope.ingest.identity.owners import SAID, Ownership
+from chronotope.ingest.requests import fields
+from chronotope.ingest.requests.body import read_body
+from chronotope.ingest.requests.fields import NO_TIME, STRINGS, Text
+from chronotope.ingest.requests.ndjson import ParseTime
+from chronotope.ingest.requests.outcome import Records, insert_token
+from chronotope.ingest.requests.records import Clock, check_content_type, read_records, time_parser
 from chronotope.schema.addresses import parse_place
 from chronotope.schema.errors import InvalidValue
 from chronotope.schema.names import service_id
@@ -91,16 +91,16 @@ def identity_table(records: Records, parse_time: ParseTime, now_ms: int, heartbe
         InvalidPayload: an Arrow column of a type that can't hold its field.
     """
     address = _addresses(records)
-    service, namespace = columns.text(records, "service"), columns.text(records, "namespace")
+    service, namespace = fields.text(records, "service"), fields.text(records, "namespace")
     records.refuse(service.is_in([""]), lambda _: "service is missing; use the service's name or id")
-    port, _ = columns.count(records, "port")
+    port, _ = fields.count(records, "port")
     records.refuse(port > MAX_PORT, lambda row: f"port {port[row]} is out of range; accepted: 0 (any) to {MAX_PORT}")
-    kind = columns.text(records, "kind").or_else("service")
+    kind = fields.text(records, "kind").or_else("service")
     records.refuse(
         ~kind.is_in(KINDS), lambda row: f"kind {shortened(kind[row])} is not known; accepted: {', '.join(KINDS)}"
     )
     begin, end, heartbeat = _range(records, parse_time, now_ms, heartbeat_s * 1000)
-    attributes = columns.strings(records, "attributes")
+    attributes = fields.strings(records, "attributes")
     kept = np.flatnonzero(records.alive)
     return pa.table(
         {
@@ -145,7 +145,7 @@ def claims_table(claims: Sequence[Ownership]) -> pa.Table:
 
 
 def _addresses(records: Records) -> Text:
-    address = columns.text(records, "address")
+    address = fields.text(records, "address")
     wrong: dict[str, str] = {}
     for value in address.values:
         try:
@@ -161,8 +161,8 @@ def _range(
     records: Records, parse_time: ParseTime, now_ms: int, heartbeat_ms: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return begin, end, and where the end is assumed."""
-    begin = columns.time_ms(records, "from", parse_time)
-    end = columns.time_ms(records, "to", parse_time)
+    begin = fields.time_ms(records, "from", parse_time)
+    end = fields.time_ms(records, "to", parse_time)
     begin = np.where(begin == NO_TIME, now_ms, begin)
     heartbeat = end == NO_TIME
     end = np.where(heartbeat, np.minimum(begin + heartbeat_ms, LATEST_MS), end)

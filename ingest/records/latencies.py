@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.ingest.records.columns import MAX_COUNT, column_of, floats
-from chronotope.ingest.records.intake import Records
 from chronotope.ingest.records.spreading import Spread, spread_entries
+from chronotope.ingest.requests.fields import MAX_COUNT, column_of, floats
+from chronotope.ingest.requests.outcome import Records
 from chronotope.schema.errors import InvalidPayload
 from chronotope.schema.latency import BUCKETS, bucket_of
 from chronotope.schema.times import shortened

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
 
-from chronotope.ingest.body import read_body
-from chronotope.ingest.records.intake import insert_token
-from chronotope.ingest.records.landing import landing_table
-from chronotope.ingest.records.observed import LINE_SCHEMA, ObservationLine, observed
-from chronotope.ingest.records.reading import Clock, check_content_type, read_records, time_parser
-from chronotope.schema.store import Store
+from chronotope.ingest.records.observation_fields import LINE_SCHEMA, ObservationLine, observed
+from chronotope.ingest.records.rows import landing_table
+from chronotope.ingest.requests.body import read_body
+from chronotope.ingest.requests.outcome import insert_token
+from chronotope.ingest.requests.records import Clock, check_content_type, read_records, time_parser
+from chronotope.schema.storage.store import Store
 
 
 def observations_blueprint(

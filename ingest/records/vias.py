@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.ingest.records.columns import Text, column_of, encoded
-from chronotope.ingest.records.intake import Records
+from chronotope.ingest.requests.fields import Text, column_of, encoded
+from chronotope.ingest.requests.outcome import Records
 from chronotope.schema.errors import InvalidPayload
 from chronotope.schema.names import clean_name
 from chronotope.schema.observations import VIA_SEPARATOR

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from chronotope.ingest.spans.columns import SpanBatch
 from chronotope.schema.names import clean_name
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 _OF_INSTANCES = (
     "service.name",

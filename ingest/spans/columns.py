@@ -6,13 +6,14 @@ Every decoder (OTLP, Jaeger, Zipkin, Parquet) makes a `SpanBatch`; pairing reads
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
+
+from chronotope.ingest.columns.interning import Interner
 
 # Kinds as OTLP numbers them.
 UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(6)
@@ -43,38 +44,6 @@ SPAN = np.dtype(
 # Real clocks: 2000-01-01 to 2100-01-01. What lies outside is a broken clock, and is skipped by name.
 EARLIEST_NS = 946_684_800 * 10**9
 LATEST_NS = 4_102_444_800 * 10**9
-
-T = TypeVar("T", bound=Hashable)
-
-
-class Interner(Generic[T]):
-    """Values to dense codes 0, 1, 2, … and back; safe to use from several threads."""
-
-    def __init__(self, first: Sequence[T] = ()) -> None:
-        self._codes: dict[T, int] = {}
-        self.values: list[T] = []
-        self._lock = threading.Lock()
-        for value in first:
-            self.code(value)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, code: int) -> T:
-        return self.values[code]
-
-    def code(self, value: T) -> int:
-        """Return the value's code, making one at its first sight."""
-        found = self._codes.get(value)
-        if found is not None:
-            return found
-        with self._lock:
-            code = self._codes.get(value)
-            if code is None:
-                code = len(self.values)
-                self.values.append(value)
-                self._codes[value] = code
-            return code
 
 
 class Node(NamedTuple):

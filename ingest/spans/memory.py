@@ -9,7 +9,7 @@ import numpy as np
 
 from chronotope.ingest.spans.bloom import Bloom
 from chronotope.ingest.spans.columns import RELEASED, SPAN
-from chronotope.ingest.spans.spantable import sides
+from chronotope.ingest.spans.table import sides
 
 _MAX_RUNS = 16
 

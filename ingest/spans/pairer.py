@@ -17,20 +17,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from chronotope.ingest.columns.hashing import SEED
 from chronotope.ingest.spans.columns import CLIENT, PRODUCER, RELEASED, SpanBatch, Vocabulary
+from chronotope.ingest.spans.index import first_seen
 from chronotope.ingest.spans.memory import SpanMemory
-from chronotope.ingest.spans.observe import observations_of
+from chronotope.ingest.spans.observations import observations_of
 from chronotope.ingest.spans.pairing import LONE, PAIRED, Calls, Rules, calls_of
-from chronotope.ingest.spans.spanindex import SEED, first_seen
-from chronotope.ingest.spans.spantable import (
-    last_batches,
-    read_batch,
-    read_newest,
-    read_trace_ids,
-    read_traces,
-    span_table,
-)
-from chronotope.schema.store import Store
+from chronotope.ingest.spans.table import last_batches, read_batch, read_newest, read_trace_ids, read_traces, span_table
+from chronotope.schema.storage.store import Store
 
 
 @dataclass(slots=True)

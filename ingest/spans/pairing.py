@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
+from chronotope.ingest.columns.hashing import SEED
 from chronotope.ingest.spans.columns import (
     CLIENT,
     CONSUMER,
@@ -22,15 +23,9 @@ from chronotope.ingest.spans.columns import (
     UNSPECIFIED,
     Vocabulary,
 )
-from chronotope.ingest.spans.inside import put_inside
-from chronotope.ingest.spans.spanindex import SEED, build_index, is_far, parents_of
-from chronotope.schema.observations import (
-    BOTH_VIEWS,
-    HOPS_ONLY,
-    REPORTER_SOURCE,
-    REPORTER_TARGET,
-    RESOLVED_ONLY,
-)
+from chronotope.ingest.spans.index import build_index, is_far, parents_of
+from chronotope.ingest.spans.self_time import put_inside
+from chronotope.schema.observations import BOTH_VIEWS, HOPS_ONLY, REPORTER_SOURCE, REPORTER_TARGET, RESOLVED_ONLY
 
 CALL = np.dtype(
     [

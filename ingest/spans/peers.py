@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chronotope.ingest.distinct import distinct_codes
-from chronotope.ingest.identity import Identities, Service
+from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.identity.owners import Identities, Service
 from chronotope.ingest.spans.columns import CONSUMER, SERVER, Node, PeerHint, SpanBatch, Vocabulary
 from chronotope.schema.names import service_id
 

@@ -15,23 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chronotope.ingest.spans.columns import (
-    CLIENT,
-    CONSUMER,
-    INTERNAL,
-    PRODUCER,
-    SERVER,
-    UNSPECIFIED,
-    PeerHint,
-)
-from chronotope.ingest.spans.hosts import (
-    default_port,
-    parse_port,
-    split_place,
-    split_url,
-    unpack_ipv4,
-    url_authority,
-)
+from chronotope.ingest.spans.columns import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, UNSPECIFIED, PeerHint
+from chronotope.ingest.spans.hosts import default_port, parse_port, split_place, split_url, unpack_ipv4, url_authority
 from chronotope.ingest.spans.sampling import mix64, sampling_weight
 from chronotope.schema.names import clean_name, service_id
 

@@ -9,23 +9,23 @@ import msgspec
 from flask import Blueprint, Flask, Response
 from prometheus_client import CollectorRegistry
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.parameters import NoParameters
 from chronotope.server.api.culprits import culprits_routes
 from chronotope.server.api.diff import diff_routes
 from chronotope.server.api.events import events_routes
 from chronotope.server.api.findings import findings_routes
+from chronotope.server.api.graph import grafana_routes, reading_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
-from chronotope.server.api.parameters import NoParameters
 from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
-from chronotope.server.api.questions_routes import question_routes
-from chronotope.server.api.reading import grafana_routes, query, reading_routes
+from chronotope.server.api.questions import question_routes
 from chronotope.server.api.rules import rules_routes
-from chronotope.server.api.transfer import register_compression
+from chronotope.server.api.transfer import query, register_compression
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.layout.places import Places
-from chronotope.server.settings import Settings
 
 
 def create_app(

@@ -13,18 +13,17 @@ from flask import Blueprint, Response
 from pydantic import Field
 
 from chronotope.schema.errors import Impossible, InvalidWindow
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_duration, parse_time, shortened
-from chronotope.server.api.answers import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.parameters import Layers, WindowParameters
 from chronotope.server.api.diff import BACK, BEFORE_PATTERN
-from chronotope.server.api.parameters import Layers, WindowParameters
-from chronotope.server.api.questions_routes import described
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
-from chronotope.server.graph.culprits.asking import find_culprits
-from chronotope.server.graph.culprits.records import CulpritsAnswer, answer_of
-from chronotope.server.graph.directory import read_attributes, read_kinds
-from chronotope.server.settings import Settings
+from chronotope.server.api.questions import described
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.culprits.asking import find_culprits
+from chronotope.server.culprits.records import CulpritsAnswer, answer_of
+from chronotope.server.evidence.directory import read_attributes, read_kinds
+from chronotope.server.evidence.settings import Settings
 
 PATH = "/api/v1/culprits"
 

@@ -13,16 +13,15 @@ from flask import Blueprint, Response
 from pydantic import BeforeValidator, Field
 
 from chronotope.schema.errors import InvalidWindow
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_duration, parse_time, shortened
-from chronotope.server.api.answers import JSON, SETTLED_AFTER_MS, Answer
-from chronotope.server.api.parameters import DURATION_PATTERN, MAX_LIMIT, TIME_PATTERN, Duration, Filters, Time
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
-from chronotope.server.graph.comparing import read_diff
-from chronotope.server.graph.question import DEFAULT_LIMIT, Question
-from chronotope.server.graph.significance import DEFAULT_SIGNIFICANCE
-from chronotope.server.settings import Settings
+from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.parameters import DURATION_PATTERN, MAX_LIMIT, TIME_PATTERN, Duration, Filters, Time
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.diff.reading import read_diff
+from chronotope.server.diff.significance import DEFAULT_SIGNIFICANCE
+from chronotope.server.evidence.question import DEFAULT_LIMIT, Question
+from chronotope.server.evidence.settings import Settings
 
 PATH = "/api/v1/diff"
 BACK = re.compile(r"-[0-9]")

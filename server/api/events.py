@@ -10,20 +10,18 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from flask import Blueprint, Response
-from msgspec import UNSET
 from pydantic import BeforeValidator, Field
 
 from chronotope.schema.errors import InvalidWindow
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, parse_time
-from chronotope.server.api.answers import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.parameters import Parameters, Texts, Time
 from chronotope.server.api.openapi import query_parameters
-from chronotope.server.api.parameters import Parameters, Texts, Time
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
-from chronotope.server.events.event import Event, EventRecord, Events
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.events.event import Events, record_of
 from chronotope.server.events.table import read_events
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 PATH = "/api/v1/events"
 
@@ -72,28 +70,6 @@ def answer_events(store: Store, settings: Settings, parameters: EventsParameters
     body = msgspec.json.encode(Events(records, len(found) > parameters.limit))
     past = end <= now_ms - SETTLED_AFTER_MS
     return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")
-
-
-def record_of(event: Event) -> EventRecord:
-    """Return an event as an answer has it."""
-    change = event.edge is None
-    return EventRecord(
-        id=event.id,
-        type=event.type,
-        time=format_time(event.time_ms),
-        detected_at=format_time(event.detected_ms),
-        evident_at=format_time(event.evident_ms),
-        edge=event.edge,
-        layers=event.layers,
-        probability=event.probability,
-        change_event=event.change_event,
-        rule=event.rule,
-        service=event.service if change else UNSET,
-        title=event.title if change or event.title else UNSET,
-        attributes=event.attributes if change or event.attributes else UNSET,
-        url=event.url if change or event.url else UNSET,
-        withdrawn=event.withdrawn or UNSET,
-    )
 
 
 def events_routes(store: Store, settings: Settings) -> Blueprint:

@@ -11,20 +11,19 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from chronotope.schema.store import Store
-from chronotope.server.api.answers import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.parameters import WindowParameters
 from chronotope.server.api.openapi import query_parameters
-from chronotope.server.api.parameters import WindowParameters
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.evidence.directory import read_kinds
+from chronotope.server.evidence.levels import plan_window
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.findings.findings import find
+from chronotope.server.findings.proposals import propose
 from chronotope.server.graph.assemble import window_of
-from chronotope.server.graph.directory import read_kinds
-from chronotope.server.graph.findings import find
-from chronotope.server.graph.levels import plan_window
-from chronotope.server.graph.proposing import propose
-from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import read_edges
-from chronotope.server.settings import Settings
 
 PATH = "/api/v1/findings"
 

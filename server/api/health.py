@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from chronotope.schema.errors import SchemaMismatch
-from chronotope.schema.migrate import pending
-from chronotope.schema.store import Store
-from chronotope.server.api.parameters import NoParameters, parse_parameters
+from chronotope.schema.storage.migrate import pending
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.parameters import NoParameters, parse_parameters
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -13,10 +13,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Flask
 
-from chronotope.server.api.diff import PATH as DIFF_PATH
-from chronotope.server.api.diff import DiffParameters
-from chronotope.server.api.health import Health
-from chronotope.server.api.parameters import (
+from chronotope.server.answers.parameters import (
     FilterParameters,
     GraphParameters,
     NoParameters,
@@ -26,12 +23,15 @@ from chronotope.server.api.parameters import (
     ServicesParameters,
     TimelineParameters,
 )
+from chronotope.server.api.diff import PATH as DIFF_PATH
+from chronotope.server.api.diff import DiffParameters
+from chronotope.server.api.health import Health
 from chronotope.server.api.problems import MEDIA_TYPE, Problem
 from chronotope.server.api.writing import WRITING
+from chronotope.server.diff.difference import Diff
+from chronotope.server.export.formats import MEDIA_TYPES
+from chronotope.server.export.nodegraph import FRAMES_SCHEMA, PLUGIN_DATA_SCHEMA, PLUGIN_FIELDS_SCHEMA
 from chronotope.server.graph.answer import Graph
-from chronotope.server.graph.diffing import Diff
-from chronotope.server.graph.formats import MEDIA_TYPES
-from chronotope.server.graph.nodegraph import FRAMES_SCHEMA, PLUGIN_DATA_SCHEMA, PLUGIN_FIELDS_SCHEMA
 from chronotope.server.graph.series import EdgeSeries
 from chronotope.server.graph.services import ServiceDetail, Services
 from chronotope.server.graph.timeline import Timeline

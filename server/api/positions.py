@@ -8,13 +8,12 @@ import msgspec
 from flask import Blueprint, Response
 from pydantic import Field
 
-from chronotope.server.api.answers import Answer
+from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.parameters import Parameters
 from chronotope.server.api.openapi import query_parameters
-from chronotope.server.api.parameters import Parameters
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.layout.places import Places, Positions
-from chronotope.server.settings import Settings
 
 PATH = "/api/v1/positions"
 

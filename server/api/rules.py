@@ -12,18 +12,17 @@ from flask import Blueprint, Response, request
 from msgspec import Struct
 from pydantic import Field
 
-from chronotope.schema.config_rules import RuleEntry, parse_rules
+from chronotope.schema.config.rules import RuleEntry, parse_rules
 from chronotope.schema.errors import InvalidPayload, TooLarge
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, parse_time
-from chronotope.server.api.answers import Answer
+from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.parameters import NoParameters, Parameters, Time
 from chronotope.server.api.openapi import query_parameters
-from chronotope.server.api.parameters import NoParameters, Parameters, Time
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.backtest import Checks, check_rules
 from chronotope.server.rules.table import Standing, read_alerts
-from chronotope.server.settings import Settings
 
 ALERTS_PATH, CHECK_PATH = "/api/v1/alerts", "/api/v1/rules/check"
 MOST_BYTES = 1024 * 1024

@@ -10,8 +10,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from chronotope.server.api.parameters import NoParameters
-from chronotope.server.api.reading import query
+from chronotope.server.answers.parameters import NoParameters
+from chronotope.server.api.transfer import query
 from chronotope.server.delivery.stream import Hub, parse_position
 
 PATH = "/api/v1/stream"

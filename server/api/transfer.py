@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from flask import Flask, Response, request
 
-from chronotope.server.api.answers import Answer
+from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.parameters import T, parse_parameters
 
 _PLAIN = ("application/json", "application/problem+json", "application/graphml+xml", "application/javascript")
 GZIP_LEVEL = 1  # 4 MB in 10 ms; level 6 takes five times that for a fifth less
@@ -64,3 +65,8 @@ def _encoders() -> dict[str, Callable[[bytes], bytes]]:
     except ImportError:
         return {"gzip": _gzip}
     return {"zstd": zstd.compress, "gzip": _gzip}
+
+
+def query(model: type[T]) -> T:
+    """Return the current request's parameters."""
+    return parse_parameters(model, request.args.lists())

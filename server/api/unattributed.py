@@ -12,21 +12,20 @@ import msgspec
 from flask import Blueprint, Response
 from pydantic import Field
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import EARLIEST_MS, LATEST_MS, format_time
-from chronotope.server.api.answers import JSON, Answer
+from chronotope.server.answers.graph import JSON, Answer
+from chronotope.server.answers.parameters import MAX_LIMIT, WindowParameters
 from chronotope.server.api.openapi import query_parameters
-from chronotope.server.api.parameters import MAX_LIMIT, WindowParameters
-from chronotope.server.api.reading import query
-from chronotope.server.api.transfer import respond
+from chronotope.server.api.transfer import query, respond
+from chronotope.server.evidence.directory import read_kinds
+from chronotope.server.evidence.levels import plan_window
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.findings.unowned import BareAddress, bare_addresses, read_ports
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import window_of
-from chronotope.server.graph.bare import BareAddress, bare_addresses, read_ports
-from chronotope.server.graph.directory import read_kinds
-from chronotope.server.graph.levels import plan_window
-from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import read_edges
-from chronotope.server.settings import Settings
 
 PATH = "/api/v1/unattributed"
 _MOST_CLAIMS = 10

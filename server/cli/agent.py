@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chronotope.schema.config import Config, load_config
+from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.errors import InvalidValue
 from chronotope.schema.times import parse_duration
-from chronotope.server.cli.listening import parse_address
-from chronotope.server.cli.logs import log_to_stderr
+from chronotope.server.running.listening import parse_address
+from chronotope.server.running.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector as MetricsCollector

@@ -15,16 +15,16 @@ import click
 import numpy as np
 from rich.console import Console
 
-from chronotope.schema.config import Config
+from chronotope.schema.config.config import Config
 from chronotope.schema.errors import Busy, ChronotopeError
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, parse_duration
-from chronotope.server.cli.listening import bind, bound, parse_address
-from chronotope.server.cli.logs import log_to_stderr
 from chronotope.server.cli.serve import DEFAULT_LISTEN, otlp_addresses
+from chronotope.server.running.listening import bind, bound, parse_address
+from chronotope.server.running.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from chronotope.server.cli.running import Server
+    from chronotope.server.running.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def demo(
     compiling = threading.Timer(_USUAL_START_S, console.print, ["compiling, this first time only …"])
     compiling.daemon = True
     compiling.start()
-    from chronotope.server.cli.running import open_server
+    from chronotope.server.running.server import open_server
 
     store = Store.open(url)
     try:

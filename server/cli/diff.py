@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chronotope.server.answers.source import source_of
 from chronotope.server.api.diff import PATH, DiffParameters, answer_diff
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
+from chronotope.server.diff.changes import Change
+from chronotope.server.diff.difference import Diff, DiffEdge
+from chronotope.server.export.nodegraph import errors_text, rate_text
 from chronotope.server.graph.answer import Evidence, Window
-from chronotope.server.graph.changes import Change
-from chronotope.server.graph.diffing import Diff, DiffEdge
-from chronotope.server.graph.nodegraph import errors_text, rate_text
 
 _COLUMNS = ("status", "source", "target", "protocol", "layer", "measure", "before → after", "p")
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chronotope.server.answers.source import source_of
 from chronotope.server.api.events import PATH, EventsParameters, answer_events
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
 from chronotope.server.events.event import EventRecord, Events
 
 _COLUMNS = ("time", "type", "source or service", "target", "protocol", "layers", "p", "after", "rule or title")

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from chronotope.server.answers.source import source_of
 from chronotope.server.api.findings import PATH, FindingsParameters, answer_findings
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
 
 
 @click.command()

@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chronotope.schema.config import LEVELS, Config, load_config
+from chronotope.schema.config.config import LEVELS, Config, load_config
 from chronotope.schema.errors import Impossible
-from chronotope.schema.migrate import migrate
-from chronotope.schema.retention import retention_of
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.retention import retention_of
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.cli.logs import log_to_stderr
-from chronotope.server.settings import now_ms
+from chronotope.server.evidence.settings import now_ms
+from chronotope.server.running.logs import log_to_stderr
 
 if TYPE_CHECKING:
-    from chronotope.ingest.known_identities import KnownIdentities
+    from chronotope.ingest.identity.known import KnownIdentities
     from chronotope.ingest.spans.columns import SpanBatch
     from chronotope.ingest.spans.pairer import Outcome
 
@@ -80,21 +80,21 @@ def import_(
 def _resolve(store: Store, config: Config) -> None:
     """Resolve hops through intermediaries in what was imported, as a server would."""
     from chronotope.ingest.intermediaries.driver import Intermediaries
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.server.running.owners import known_identities
 
     Intermediaries(store, config, known_identities(store, config)).round()
 
 
 def _find_events(store: Store, config: Config) -> None:
     """Find which dependencies appeared and vanished in what was imported, as a server would."""
-    from chronotope.server.events.watching import find_events
+    from chronotope.server.detection.watching import find_events
 
     find_events(store, config.events, now_ms)
 
 
 def _keep_catalogue(store: Store, config: Config) -> None:
     """Write what the catalogue says of the services that there are now, as a server would."""
-    from chronotope.server.context.keeping import CatalogueKeeper
+    from chronotope.server.context.refresh import CatalogueKeeper
 
     CatalogueKeeper(store, config, now_ms).round()
 
@@ -103,8 +103,8 @@ def import_metrics(
     store: Store, config: Config, paths: tuple[Path, ...], _: str, horizon_ns: int | None
 ) -> dict[str, object]:
     """Import files of metrics; return what was read, written and skipped."""
-    from chronotope.ingest.metrics.importing import MetricsImport
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.ingest.metrics.sources.files import MetricsImport
+    from chronotope.server.running.owners import known_identities
 
     loading = MetricsImport(config, known_identities(store, config).snapshot)
     observations = 0
@@ -132,10 +132,10 @@ def import_flows(
     store: Store, config: Config, paths: tuple[Path, ...], form: str, horizon_ns: int | None
 ) -> dict[str, object]:
     """Import files of flows; return what was read, written and skipped."""
-    from chronotope.ingest.flows.opening import open_flow_writer
+    from chronotope.ingest.files.flows.formats import read_flow_batches, write_flow_batch
     from chronotope.ingest.flows.rows import FlowVocabulary
-    from chronotope.ingest.importers.flows import read_flow_batches, write_flow_batch
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.server.running.flows import open_flow_writer
+    from chronotope.server.running.owners import known_identities
 
     vocabulary, reasons = FlowVocabulary(), Counter[str]()
     writer = open_flow_writer(store, config, vocabulary, known_identities(store, config))
@@ -168,11 +168,12 @@ def import_flows(
 def _import(
     store: Store, config: Config, paths: tuple[Path, ...], form: str, horizon_ns: int | None
 ) -> dict[str, object]:
-    from chronotope.ingest.importers.source import read_batches
+    from chronotope.ingest.files.spans.formats import read_batches
     from chronotope.ingest.spans.attributes import write_attributes
-    from chronotope.ingest.spans.claiming import OwnAddresses
     from chronotope.ingest.spans.columns import Vocabulary
-    from chronotope.ingest.spanwriter import Resolver, known_identities, open_pairer
+    from chronotope.ingest.spans.own_claims import OwnAddresses
+    from chronotope.server.running.owners import known_identities
+    from chronotope.server.running.spans import Resolver, open_pairer
 
     vocabulary, owners = Vocabulary(), known_identities(store, config)
     claim = _claiming(store, config, owners)
@@ -196,8 +197,8 @@ def _import(
 
 def _claiming(store: Store, config: Config, owners: KnownIdentities) -> Callable[[pa.Table, str], object]:
     """Return what takes ownership ranges; the flows in the store follow them."""
-    from chronotope.ingest.flows.opening import open_flow_writer
     from chronotope.ingest.flows.rows import FlowVocabulary
+    from chronotope.server.running.flows import open_flow_writer
 
     writer = cache(lambda: open_flow_writer(store, config, FlowVocabulary(), owners))
     return lambda table, token: writer().claim(table, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chronotope.schema.errors import ChronotopeError
-from chronotope.server.cli.source import source_of
+from chronotope.server.answers.source import source_of
 
 
 class MissingSdk(ChronotopeError):

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from chronotope.server.api.parameters import Parameters, accepted
-from chronotope.server.cli.source import Given
+from chronotope.server.answers.parameters import Parameters, accepted
+from chronotope.server.answers.source import Given
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,19 +14,14 @@ import click
 import msgspec
 from msgspec import UnsetType
 
-from chronotope.schema.store import Store
-from chronotope.server.api import questions
-from chronotope.server.api.answers import Answer
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers import questions
+from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.source import source_of
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.graph.answer import Window
-from chronotope.server.graph.questions.records import (
-    BlastRadiusAnswer,
-    CyclesAnswer,
-    PathsAnswer,
-    SinglePointsAnswer,
-)
-from chronotope.server.settings import Settings
+from chronotope.server.questions.records import BlastRadiusAnswer, CyclesAnswer, PathsAnswer, SinglePointsAnswer
 
 
 @click.command("blast-radius")

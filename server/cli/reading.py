@@ -8,20 +8,27 @@ from urllib.parse import quote
 
 import click
 
-from chronotope.schema.store import Store
-from chronotope.server.api import answers
-from chronotope.server.api.parameters import (
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.graph import (
+    Answer,
+    answer_edge,
+    answer_graph,
+    answer_service,
+    answer_services,
+    answer_timeline,
+)
+from chronotope.server.answers.parameters import (
     GraphParameters,
     SeriesParameters,
     ServiceParameters,
     ServicesParameters,
     TimelineParameters,
 )
+from chronotope.server.answers.source import source_of
 from chronotope.server.cli import tables
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
-from chronotope.server.graph.question import FORMATS
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.question import FORMATS
+from chronotope.server.evidence.settings import Settings
 
 
 @click.command()
@@ -39,7 +46,7 @@ def graph(store: str | None, server: str | None, form: str, **options: Any) -> N
     given = list(given_of(GraphParameters, options))
     if form in FORMATS[1:]:
         given.append(("format", [form]))
-    body = source_of(store, server).read("/api/v1/graph", GraphParameters, given, answers.answer_graph)
+    body = source_of(store, server).read("/api/v1/graph", GraphParameters, given, answer_graph)
     _print(body, form, tables.print_graph)
 
 
@@ -54,7 +61,7 @@ def timeline(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope timeline --server http://127.0.0.1:8428 --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
     """
     given = given_of(TimelineParameters, options)
-    body = source_of(store, server).read("/api/v1/timeline", TimelineParameters, given, answers.answer_timeline)
+    body = source_of(store, server).read("/api/v1/timeline", TimelineParameters, given, answer_timeline)
     _print(body, form, tables.print_timeline)
 
 
@@ -73,13 +80,13 @@ def services(service: str | None, store: str | None, server: str | None, form: s
     source = source_of(store, server)
     given = given_of(ServicesParameters, options)
     if service is None:
-        body = source.read("/api/v1/services", ServicesParameters, given, answers.answer_services)
+        body = source.read("/api/v1/services", ServicesParameters, given, answer_services)
         _print(body, form, tables.print_services)
         return
     asked = service
 
-    def answer(opened: Store, settings: Settings, parameters: ServiceParameters, now_ms: int) -> answers.Answer:
-        return answers.answer_service(opened, settings, asked, parameters, now_ms)
+    def answer(opened: Store, settings: Settings, parameters: ServiceParameters, now_ms: int) -> Answer:
+        return answer_service(opened, settings, asked, parameters, now_ms)
 
     _print(source.read(_route("services", asked), ServiceParameters, given, answer), form, tables.print_service)
 
@@ -96,8 +103,8 @@ def edge(edge_id: str, store: str | None, server: str | None, form: str, **optio
       chronotope edge 2a999666ea1203c2 --server http://127.0.0.1:8428 --measures full
     """
 
-    def answer(opened: Store, settings: Settings, parameters: SeriesParameters, now_ms: int) -> answers.Answer:
-        return answers.answer_edge(opened, settings, edge_id, parameters, now_ms)
+    def answer(opened: Store, settings: Settings, parameters: SeriesParameters, now_ms: int) -> Answer:
+        return answer_edge(opened, settings, edge_id, parameters, now_ms)
 
     given = given_of(SeriesParameters, options)
     body = source_of(store, server).read(_route("edges", edge_id), SeriesParameters, given, answer)

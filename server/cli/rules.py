@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chronotope.schema.config_rules import load_rules
-from chronotope.schema.retention import retention_of
+from chronotope.schema.config.rules import load_rules
+from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.times import format_duration
-from chronotope.server.api.parameters import parse_parameters
+from chronotope.server.answers.parameters import parse_parameters
+from chronotope.server.answers.source import open_to_read, post_text, source_of
 from chronotope.server.api.rules import CHECK_PATH, CheckParameters, answer_check
-from chronotope.server.cli.source import open_to_read, post_text, source_of
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.backtest import Checks, RuleCheck
-from chronotope.server.settings import Settings
 
 _COLUMNS = ("rule", "severity", "edges", "fired", "on", "in all", "longest", "first", "last", "firing")
 _TIMEOUT_S = 600

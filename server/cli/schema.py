@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from chronotope.schema.errors import SchemaMismatch
-from chronotope.schema.migrate import migrate, pending, show_schema
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate, pending, show_schema
+from chronotope.schema.storage.store import Store
 
 _store = click.option(
     "--store", "url", required=True, envvar="CHRONOTOPE_STORE", metavar="STORE", help="chdb:///path or clickhouse://…"

@@ -13,16 +13,16 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from chronotope.schema.config import Config, load_config
-from chronotope.schema.config_metrics import PrometheusEntry, TargetEntry
+from chronotope.schema.config.config import Config, load_config
+from chronotope.schema.config.metrics import PrometheusEntry, TargetEntry
 from chronotope.schema.errors import InvalidValue, InvalidWindow
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_time
-from chronotope.server.settings import now_ms
+from chronotope.server.evidence.settings import now_ms
 
 if TYPE_CHECKING:
-    from chronotope.ingest.metrics.collecting import MetricsCollector
+    from chronotope.ingest.metrics.sources.collector import MetricsCollector
 
 _CHECKED_MS = 300_000  # how much of the past `--check` looks at
 
@@ -89,8 +89,8 @@ def _with_sources(config: Config, servers: tuple[str, ...], targets: tuple[str, 
 
 
 def _live(store: Store, config: Config, rounds: int | None) -> None:
-    from chronotope.ingest.metrics.collecting import MetricsCollector
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.ingest.metrics.sources.collector import MetricsCollector
+    from chronotope.server.running.owners import known_identities
 
     collector = MetricsCollector(store, config, known_identities(store, config).snapshot)
     if threading.current_thread() is threading.main_thread():
@@ -108,9 +108,9 @@ def _summary(collector: MetricsCollector) -> None:
 
 
 def _backfill(store: Store, config: Config, begin: str | None, end: str | None, output: str) -> None:
-    from chronotope.ingest.metrics.collecting import open_backfill
-    from chronotope.ingest.metrics.pipeline import MetricsPipeline
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
+    from chronotope.ingest.metrics.sources.collector import open_backfill
+    from chronotope.server.running.owners import known_identities
 
     if begin is None:
         raise InvalidValue("--to is given without --from; a backfill needs its beginning")
@@ -150,10 +150,10 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
 
 def _check(config: Config, url: str | None) -> list[dict[str, Any]]:
     """Return one report for each source."""
-    from chronotope.ingest.identity import Identities
-    from chronotope.ingest.known_identities import KnownIdentities, configured_claims
-    from chronotope.ingest.metrics.sampling import check_prometheus, check_target
-    from chronotope.ingest.spanwriter import known_identities
+    from chronotope.ingest.identity.known import KnownIdentities, configured_claims
+    from chronotope.ingest.identity.owners import Identities
+    from chronotope.ingest.metrics.sources.sample import check_prometheus, check_target
+    from chronotope.server.running.owners import known_identities
 
     snapshot: Identities = KnownIdentities(configured_claims(config.identities)).snapshot()
     if url:

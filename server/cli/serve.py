@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from chronotope.schema.config import Config, load_config
+from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.errors import ChronotopeError
-from chronotope.schema.store import Store
-from chronotope.server.cli.listening import Address, bind, bound, parse_address
-from chronotope.server.cli.logs import log_to_stderr
+from chronotope.schema.storage.store import Store
+from chronotope.server.running.listening import Address, bind, bound, parse_address
+from chronotope.server.running.logs import log_to_stderr
 
 DEFAULT_LISTEN = "127.0.0.1:8428"
 
@@ -62,7 +62,7 @@ def otlp_addresses(host: str, otlp_http: str | None, otlp_grpc: str | None) -> t
 
 def run(store: Store, config: Config, sockets: list[socket.socket], grpc_at: tuple[Address, bool] | None) -> None:
     """Serve until SIGINT or SIGTERM."""
-    from chronotope.server.cli.running import open_server
+    from chronotope.server.running.server import open_server
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chronotope.server.export.nodegraph import bytes_text, errors_text, rate_text
 from chronotope.server.graph.answer import Calls, Edge, Graph, Window
-from chronotope.server.graph.nodegraph import bytes_text, errors_text, rate_text
 from chronotope.server.graph.series import CallColumns, EdgeSeries
 from chronotope.server.graph.services import ServiceDetail, Services
 from chronotope.server.graph.timeline import Timeline

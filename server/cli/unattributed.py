@@ -5,28 +5,18 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from chronotope.schema.store import Store
-from chronotope.server.api.answers import Answer
-from chronotope.server.api.unattributed import (
-    PATH,
-    Explain,
-    Reason,
-    UnattributedParameters,
-    answer_unattributed,
-)
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.source import source_of
+from chronotope.server.api.unattributed import PATH, UnattributedParameters, answer_unattributed
 from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.cli.source import source_of
-from chronotope.server.settings import Settings
-
-if TYPE_CHECKING:
-    from chronotope.ingest.known_identities import KnownIdentities
+from chronotope.server.evidence.settings import Settings
 
 _REASONS = {
     "unowned": "nobody claims it",
@@ -35,23 +25,9 @@ _REASONS = {
 }
 
 
-def explain_by(known: KnownIdentities) -> Explain:
-    """Return what tells why addresses have no owner, by all claims that are known."""
-    from chronotope.ingest.claimants import claimed
-
-    def explain(
-        addresses: Sequence[str], begin_ms: int, end_ms: int
-    ) -> list[tuple[Reason, Sequence[tuple[str, int, int]]]]:
-        return [
-            (cast(Reason, why.reason), [(c.service, c.valid_from_ms, c.valid_to_ms) for c in why.claims])
-            for why in claimed(known, addresses, begin_ms, end_ms)
-        ]
-
-    return explain
-
-
 def _from_store(store: Store, settings: Settings, parameters: UnattributedParameters, now_ms: int) -> Answer:
-    from chronotope.ingest.known_identities import KnownIdentities, read_claims
+    from chronotope.ingest.identity.known import KnownIdentities, read_claims
+    from chronotope.server.running.owners import explain_by
 
     explain = explain_by(KnownIdentities(read_claims(store)))
     return answer_unattributed(store, settings, parameters, now_ms, explain)

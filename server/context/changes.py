@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.events.event import Event, event_id
 from chronotope.server.events.table import read_changes
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from chronotope.schema.config_delivery import GrafanaEntry
+from chronotope.schema.config.delivery import GrafanaEntry
 from chronotope.server.delivery.notice import Notice
 from chronotope.server.delivery.posting import Undelivered, ask
 from chronotope.server.delivery.webhook import secret_of

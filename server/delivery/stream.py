@@ -22,16 +22,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from chronotope.schema.errors import Busy
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.repeating import Repeating, log_failure
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.api.events import record_of
+from chronotope.server.events.event import record_of
 from chronotope.server.events.table import read_detected
+from chronotope.server.evidence.columns import EdgeColumns, keep_edges
+from chronotope.server.evidence.levels import plan_window
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.graph.assemble import edge_records
-from chronotope.server.graph.columns import EdgeColumns, keep_edges
-from chronotope.server.graph.levels import plan_window
-from chronotope.server.graph.question import Question
 from chronotope.server.graph.reading import read_edges
-from chronotope.server.settings import Settings
 
 MOST_CLIENTS = 16
 WINDOW_S = 60  # of each graph: an edge called every half minute does not come and go

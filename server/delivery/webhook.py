@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from chronotope.schema.config_delivery import WebhookEntry
+from chronotope.schema.config.delivery import WebhookEntry
 from chronotope.schema.errors import InvalidConfig
 from chronotope.server.delivery.notice import Notice
 from chronotope.server.delivery.posting import ask

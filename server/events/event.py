@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.schema.names import edge_id
+from chronotope.schema.times import format_time
 
 NEW, VANISHED, RETURNED = "new_dependency", "vanished_dependency", "returned_dependency"
 DEPENDENCY_TYPES = (NEW, VANISHED, RETURNED)
@@ -99,3 +100,25 @@ def event_id(type_: str, subject: str, time_ms: int, *more: Any) -> str:
     """
     text = "\0".join([type_, subject, str(time_ms), *map(str, more)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def record_of(event: Event) -> EventRecord:
+    """Return an event as an answer has it."""
+    change = event.edge is None
+    return EventRecord(
+        id=event.id,
+        type=event.type,
+        time=format_time(event.time_ms),
+        detected_at=format_time(event.detected_ms),
+        evident_at=format_time(event.evident_ms),
+        edge=event.edge,
+        layers=event.layers,
+        probability=event.probability,
+        change_event=event.change_event,
+        rule=event.rule,
+        service=event.service if change else UNSET,
+        title=event.title if change or event.title else UNSET,
+        attributes=event.attributes if change or event.attributes else UNSET,
+        url=event.url if change or event.url else UNSET,
+        withdrawn=event.withdrawn or UNSET,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.events.event import DEPENDENCY_TYPES, RULE_VIOLATION, Event, EventEdge
 from chronotope.server.events.linking import follow_changes
 

@@ -19,6 +19,10 @@ from msgspec import UNSET
 from chronotope.schema.names import split_service_id
 from chronotope.schema.observations import LAYERS
 from chronotope.schema.times import format_time
+from chronotope.server.evidence.columns import EdgeColumns, keep_edges
+from chronotope.server.evidence.directory import Attributes
+from chronotope.server.evidence.levels import Plan
+from chronotope.server.evidence.question import Question
 from chronotope.server.graph.answer import (
     CallTotals,
     Edge,
@@ -30,13 +34,9 @@ from chronotope.server.graph.answer import (
     Totals,
     Window,
 )
-from chronotope.server.graph.columns import EdgeColumns, keep_edges
-from chronotope.server.graph.crop import busiest, crop
-from chronotope.server.graph.directory import Attributes
+from chronotope.server.graph.filter import busiest, crop
 from chronotope.server.graph.group import Groups, group_edges, make_groups
-from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.measures import call_records, flow_records
-from chronotope.server.graph.question import Question
 
 _FLOW_TOTALS = ("connections", "failed_connections", "bytes_sent", "bytes_received")
 _CALL_TOTALS = ("calls", "errors")

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from chronotope.server.evidence.columns import EdgeColumns
+from chronotope.server.evidence.levels import Plan
+from chronotope.server.evidence.question import Question
 from chronotope.server.graph.assemble import Directory
-from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.graph.levels import Plan
 from chronotope.server.graph.measures import layer_quantiles
-from chronotope.server.graph.question import Question
 
 
 def fingerprint(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from chronotope.schema.names import edge_id, split_service_id
-from chronotope.server.graph.codes import moved_codes
-from chronotope.server.graph.columns import (
+from chronotope.server.evidence.codes import moved_codes
+from chronotope.server.evidence.columns import (
     EdgeColumns,
     Histograms,
     LayerColumns,
@@ -22,7 +22,7 @@ from chronotope.server.graph.columns import (
     edge_keys,
     keep_edges,
 )
-from chronotope.server.graph.directory import Attributes
+from chronotope.server.evidence.directory import Attributes
 
 
 @dataclass(frozen=True, slots=True)

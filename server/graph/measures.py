@@ -12,10 +12,10 @@ import numpy as np
 from msgspec import UNSET
 
 from chronotope.schema.latency import quantiles_ms
+from chronotope.server.evidence.codes import code_records
+from chronotope.server.evidence.columns import LayerColumns, Measures
+from chronotope.server.evidence.statement import LATENCY_ENDS
 from chronotope.server.graph.answer import Calls, Flows, Latency, RoundTrip
-from chronotope.server.graph.codes import code_records
-from chronotope.server.graph.columns import LayerColumns, Measures
-from chronotope.server.graph.evidence import LATENCY_ENDS
 
 QUANTILES = (0.5, 0.95, 0.99)
 _EXTRAS = ("connections", "bytes_sent", "bytes_received")

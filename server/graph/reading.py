@@ -9,20 +9,20 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.schema.errors import Impossible
-from chronotope.schema.store import Asked, Store
+from chronotope.schema.storage.store import Asked, Store
 from chronotope.schema.times import shortened
+from chronotope.server.evidence.columns import EdgeColumns
+from chronotope.server.evidence.directory import attributes_of, attributes_query, kinds_of, kinds_query
+from chronotope.server.evidence.joining import joins
+from chronotope.server.evidence.levels import Plan, plan_window
+from chronotope.server.evidence.lifetimes import lifetimes_of, lifetimes_queries
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.statement import counts_query, latency_query
+from chronotope.server.evidence.windows import put_together
 from chronotope.server.graph.answer import Graph
 from chronotope.server.graph.assemble import Directory, assemble
-from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.graph.directory import attributes_of, attributes_query, kinds_of, kinds_query
-from chronotope.server.graph.evidence import counts_query, latency_query
 from chronotope.server.graph.fingerprint import fingerprint
-from chronotope.server.graph.joining import joins
-from chronotope.server.graph.levels import Plan, plan_window
-from chronotope.server.graph.lifetimes import lifetimes_of, lifetimes_queries
-from chronotope.server.graph.question import Question
-from chronotope.server.graph.sides import put_together
-from chronotope.server.settings import Settings
 
 
 class UnknownFocus(Impossible):

@@ -10,12 +10,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.schema.errors import NotFound
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, shortened
-from chronotope.server.graph.answer import Layer, Window
-from chronotope.server.graph.assemble import format_times, window_of_steps
-from chronotope.server.graph.codes import code_columns, codes_of
-from chronotope.server.graph.columns import (
+from chronotope.server.evidence.codes import code_columns, codes_of
+from chronotope.server.evidence.columns import (
     LayerColumns,
     as_int,
     coded,
@@ -23,13 +21,15 @@ from chronotope.server.graph.columns import (
     keep_histograms,
     layer_columns,
 )
-from chronotope.server.graph.doubts import read_estimates, read_guess
-from chronotope.server.graph.evidence import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
-from chronotope.server.graph.joining import read_joined_protocols
-from chronotope.server.graph.lifetimes import read_lifetimes
+from chronotope.server.evidence.confidence import read_estimates, read_guess
+from chronotope.server.evidence.joining import read_joined_protocols
+from chronotope.server.evidence.lifetimes import read_lifetimes
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.statement import BY_TARGET, DISTRIBUTIONS, during, latency_ends, measures_of, where
+from chronotope.server.evidence.steps import Steps
+from chronotope.server.graph.answer import Layer, Window
+from chronotope.server.graph.assemble import format_times, window_of_steps
 from chronotope.server.graph.measures import layer_quantiles, or_none, ratio
-from chronotope.server.graph.question import Question
-from chronotope.server.graph.steps import Steps
 
 Numbers = list[int]
 Maybe = list[float | None]

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.context.records import Change
+from chronotope.server.evidence.joining import read_joined_numbers
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.statement import BY_TARGET, during, where
+from chronotope.server.evidence.steps import Steps
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import format_times, window_of_steps
-from chronotope.server.graph.evidence import BY_TARGET, during, where
-from chronotope.server.graph.joining import read_joined_numbers
-from chronotope.server.graph.question import Question
-from chronotope.server.graph.steps import Steps
 
 # Layers are not added together: an edge's calls are those of the layer that saw the most.
 _SQL = """

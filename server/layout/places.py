@@ -14,12 +14,12 @@ import numpy as np
 from msgspec import Struct
 
 from chronotope.schema.errors import ChronotopeError
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
+from chronotope.server.evidence.columns import EdgeColumns, coded
+from chronotope.server.evidence.directory import read_attributes, read_kinds
+from chronotope.server.evidence.lifetimes import read_lifetimes
 from chronotope.server.graph.answer import Graph
-from chronotope.server.graph.columns import EdgeColumns, coded
-from chronotope.server.graph.directory import read_attributes, read_kinds
 from chronotope.server.graph.group import make_groups
-from chronotope.server.graph.lifetimes import read_lifetimes
 from chronotope.server.layout.drawing import draw
 from chronotope.server.layout.insertion import Place, insert
 from chronotope.server.layout.remembered import Drawing, read_drawing, write_places

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.layout.insertion import Place
 
 # Two servers may have placed the same node at the same moment: the first one counts, for both.

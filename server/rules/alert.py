@@ -11,7 +11,7 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chronotope.schema.config_rules import RuleEntry
+from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.names import split_service_id
 from chronotope.schema.times import format_duration
 from chronotope.server.rules.judging import Subject

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import Struct
 
-from chronotope.schema.config_events import EventsSection
-from chronotope.schema.config_rules import RuleEntry
+from chronotope.schema.config.events import EventsSection
+from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.errors import InvalidWindow
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.events.watching import Outcome, missing_events
-from chronotope.server.graph.columns import keep_edges
-from chronotope.server.graph.levels import LEVELS, Plan, Segment
+from chronotope.server.detection.watching import Outcome, missing_events
+from chronotope.server.evidence.columns import keep_edges
+from chronotope.server.evidence.levels import LEVELS, Plan, Segment
 from chronotope.server.rules.alert import alert_of
 from chronotope.server.rules.catalog import Catalog, matching, read_catalog
 from chronotope.server.rules.evaluating import SEEN_WITHIN_S, is_of_events, read_events_of

@@ -14,13 +14,13 @@ from re import Pattern, compile
 
 import numpy as np
 
-from chronotope.schema.config_rules import MatchSection, RuleMatch
+from chronotope.schema.config.rules import MatchSection, RuleMatch
 from chronotope.schema.names import split_service_id
-from chronotope.schema.store import Store
-from chronotope.server.graph.columns import EdgeColumns
-from chronotope.server.graph.directory import Attributes, read_attributes, read_kinds
-from chronotope.server.graph.numbering import Numbers
-from chronotope.server.graph.sides import read_known
+from chronotope.schema.storage.store import Store
+from chronotope.server.evidence.columns import EdgeColumns
+from chronotope.server.evidence.directory import Attributes, read_attributes, read_kinds
+from chronotope.server.evidence.numbering import Numbers
+from chronotope.server.evidence.windows import read_known
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,14 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from chronotope.schema.config_rules import RuleEntry
+from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.repeating import Repeating, log_failure
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.events.event import RULE_VIOLATION, Event, edge_of, event_id
 from chronotope.server.events.table import write_events
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.catalog import read_catalog
 from chronotope.server.rules.disputes import Disputes
@@ -29,7 +30,6 @@ from chronotope.server.rules.evaluating import Found, evaluate
 from chronotope.server.rules.firing import State, transitions
 from chronotope.server.rules.sums import SharedSums
 from chronotope.server.rules.table import Standing, read_alerts, write_alerts
-from chronotope.server.settings import Settings
 
 LAG_S = 5  # after a bucket's end, for what is still on its way
 _BUCKET_MS = BUCKET_S * 1000

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.schema.config_rules import RuleEntry
-from chronotope.schema.store import Store
+from chronotope.schema.config.rules import RuleEntry
+from chronotope.schema.storage.store import Store
+from chronotope.server.detection.watching import Outcome
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event, EventEdge
-from chronotope.server.events.watching import Outcome
-from chronotope.server.graph.columns import keep_edges
-from chronotope.server.graph.levels import plan_window
+from chronotope.server.evidence.columns import keep_edges
+from chronotope.server.evidence.levels import plan_window
 from chronotope.server.rules.alert import Alert, alert_of
 from chronotope.server.rules.catalog import Catalog, matching
 from chronotope.server.rules.judging import Subject, judge, layer_names

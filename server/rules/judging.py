@@ -13,9 +13,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from chronotope.schema.config_rules import RuleEntry, Threshold
+from chronotope.schema.config.rules import RuleEntry, Threshold
 from chronotope.schema.observations import LAYERS
-from chronotope.server.graph.columns import EdgeColumns
+from chronotope.server.evidence.columns import EdgeColumns
 from chronotope.server.rules.sums import BY_TARGET, Sums, Tracks
 
 UNSEEN_MS = 86_400_000

@@ -18,15 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.schema.config_rules import RuleEntry
+from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.latency import bucket_of
 from chronotope.schema.observations import LAYERS
-from chronotope.schema.store import Store
-from chronotope.server.graph.evidence import segments_of
-from chronotope.server.graph.levels import Plan
-from chronotope.server.graph.lifetimes import NUMBER
-from chronotope.server.graph.numbering import Numbers, numbered
-from chronotope.server.graph.question import Question
+from chronotope.schema.storage.store import Store
+from chronotope.server.evidence.levels import Plan
+from chronotope.server.evidence.lifetimes import NUMBER
+from chronotope.server.evidence.numbering import Numbers, numbered
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.statement import segments_of
 
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
 

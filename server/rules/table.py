@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.firing import State
 from chronotope.server.rules.judging import Subject

@@ -17,7 +17,7 @@ from chronotope.bpf.namespaces import in_namespace
 from chronotope.bpf.program import FlowProgram, Limits
 from chronotope.bpf.records import CLIENT, PORT, SERVER, SYN
 from chronotope.bpf.requirements import cgroup_root
-from chronotope.ingest.agent.recording import address_text
+from chronotope.ingest.agent.records import address_text
 from tests.bpf.network import CLIENT4, CLIENT6, SERVER4, SERVER6, Serving, read_all
 from tests.bpf.seeing import NOTHING, Seeing, Totals, settle
 

@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
-from chronotope.ingest.identity import Identities, Ownership
-from chronotope.ingest.metrics.pipeline import MetricsPipeline
-from chronotope.schema.config import Config
+from chronotope.ingest.identity.owners import Identities, Ownership
+from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
+from chronotope.schema.config.config import Config
 from tests.e2e.live_capture import identities, read_requests, read_truth
 from tests.e2e.live_flows import flow_records
 from tests.e2e.process import ServerProcess
 from tests.e2e.test_live_flows import post_flows
-from tests.ingest.metrics.test_mapping_live_capture import scrapes
+from tests.ingest.metrics.mapping.test_live_capture import scrapes
 
 NAMESPACES = dict.fromkeys(("frontend", "orders", "payment"), "shop")
 CONFIG = """

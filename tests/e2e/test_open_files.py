@@ -7,7 +7,7 @@ import socket
 import threading
 import urllib.request
 
-from chronotope.server.cli.web import WebServer
+from chronotope.server.running.web import WebServer
 
 
 def application(environ, start_response):

@@ -17,11 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
-from chronotope.ingest.spans.intake import Intake
 from chronotope.ingest.spans.pairer import Outcome, Pairer
+from chronotope.ingest.spans.queue import Intake
 from chronotope.schema.errors import StoreError
 from chronotope.server.api.problems import register_problems
-from chronotope.server.cli.web import WebServer
+from chronotope.server.running.web import WebServer
 from tests.e2e.otlp_requests import CLIENT, request_of, span_of
 from tests.e2e.process import ChronotopeProcess, ServerProcess
 

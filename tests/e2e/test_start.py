@@ -106,7 +106,7 @@ def test_a_taken_default_port_is_a_warning_and_the_server_goes_on():
         process.url = process.wait_for(r"answers on (http://[^/\s]+)/")
         assert process.get("/healthz") == {"status": "ok"}
         for option, port in (("--otlp-http", 4318), ("--otlp-grpc", 4317)):
-            assert f"WARNING chronotope.server.cli.listening {option}: 127.0.0.1:{port} is in use" in process.log
+            assert f"WARNING chronotope.server.running.listening {option}: 127.0.0.1:{port} is in use" in process.log
         assert "OTLP/" not in process.log
         assert process.stop() == 0
 

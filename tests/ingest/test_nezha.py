@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from chronotope.ingest.importers.source import read_batches
+from chronotope.ingest.files.spans.formats import read_batches
 from chronotope.ingest.spans.columns import SpanBatch, Vocabulary, join_batches
 from chronotope.ingest.spans.pairer import Pairer
 

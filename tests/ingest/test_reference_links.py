@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chronotope.ingest.identity import Identities
-from chronotope.ingest.importers.source import read_batches
+from chronotope.ingest.files.spans.formats import read_batches
+from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.spans.columns import SpanBatch, Vocabulary, join_batches
 from chronotope.ingest.spans.pairing import Rules, calls_of
 from chronotope.ingest.spans.peers import resolve_peers

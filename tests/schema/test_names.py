@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chronotope.schema.names import MAX_NAME, clean_name, edge_id, service_id, split_service_id
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 HOSTILE = [
     "a",

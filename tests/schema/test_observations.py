@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from chronotope.schema.observations import MEASURES, SCHEMA, observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 START = 1_700_000_000
 LEAST = {"time": [START, START + 10], "layer": "trace", "source": ["a", "b"], "target": "c"}

@@ -8,11 +8,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 T0 = 1_700_006_400  # a day's start
 NOW_MS = (T0 + 30 * 86_400) * 1000

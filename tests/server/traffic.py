@@ -9,9 +9,9 @@ import numpy as np
 from flask.testing import FlaskClient
 
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 T0 = 1_700_006_400  # a day's start
 DAY = 86_400

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronotope.ingest.metrics.births import target_of_labels
-from chronotope.ingest.metrics.increases import LONGEST_GAP_MS
+from chronotope.ingest.metrics.counters.births import target_of_labels
+from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS
 from chronotope.ingest.metrics.mapping.ends import End
 from chronotope.ingest.metrics.mapping.rules import Adds, Use
 from chronotope.ingest.metrics.mapping.templates import Labels

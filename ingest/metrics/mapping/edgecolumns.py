@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chronotope.ingest.identity import Service
+from chronotope.ingest.identity.owners import Service
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, Attributes, End
 from chronotope.ingest.metrics.mapping.series import Edge
 

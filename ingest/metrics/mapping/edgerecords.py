@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chronotope.ingest.distinct import distinct_codes
-from chronotope.ingest.metrics.columns import Increases, join_increases
-from chronotope.ingest.metrics.families import Families
-from chronotope.ingest.metrics.histograms import LatencyIncreases, latency_increases
+from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.metrics.counters.columns import Increases, join_increases
+from chronotope.ingest.metrics.counters.families import Families
+from chronotope.ingest.metrics.counters.histograms import LatencyIncreases, latency_increases
+from chronotope.ingest.metrics.counters.native import NativeIncreases
 from chronotope.ingest.metrics.mapping.rules import Adds
 from chronotope.ingest.metrics.mapping.series import SeriesMeanings
-from chronotope.ingest.metrics.native import NativeIncreases
 from chronotope.ingest.records.codes import Codes
 from chronotope.ingest.records.latencies import Histograms
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from chronotope.ingest.metrics.mapping.templates import Labels, Template, first_known
-from chronotope.schema.config_metrics import EndEntry
+from chronotope.schema.config.metrics import EndEntry
 from chronotope.schema.names import service_id
 
 UNKNOWN = "unknown"

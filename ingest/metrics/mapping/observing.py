@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.distinct import distinct_codes
-from chronotope.ingest.identity import Identities, Service
-from chronotope.ingest.metrics.columns import Increases
-from chronotope.ingest.metrics.families import Families
+from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.identity.owners import Identities, Service
+from chronotope.ingest.metrics.counters.columns import Increases
+from chronotope.ingest.metrics.counters.families import Families
+from chronotope.ingest.metrics.counters.native import NativeIncreases
 from chronotope.ingest.metrics.mapping.duplicates import Coverage
 from chronotope.ingest.metrics.mapping.edgecolumns import EdgeColumns, EndColumns, Services
 from chronotope.ingest.metrics.mapping.edgerecords import Adder, Records
@@ -28,7 +29,6 @@ from chronotope.ingest.metrics.mapping.ends import End
 from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.series import SeriesMeanings
 from chronotope.ingest.metrics.mapping.unnamed import UnnamedCallers
-from chronotope.ingest.metrics.native import NativeIncreases
 from chronotope.ingest.records.codes import spread_codes
 from chronotope.ingest.records.latencies import spread_histograms
 from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from chronotope.ingest.identity import Identities, Service
+from chronotope.ingest.identity.owners import Identities, Service
 from chronotope.ingest.metrics.mapping.edgecolumns import Services
 from chronotope.ingest.metrics.mapping.ends import End
 

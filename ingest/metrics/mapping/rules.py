@@ -15,6 +15,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from chronotope.ingest.metrics.mapping.ends import EndRule
+from chronotope.ingest.metrics.mapping.plainnames import plain_name
 from chronotope.ingest.metrics.mapping.templates import (
     Condition,
     Labels,
@@ -24,8 +25,7 @@ from chronotope.ingest.metrics.mapping.templates import (
     conditions,
     first_known,
 )
-from chronotope.ingest.metrics.plainnames import plain_name
-from chronotope.schema.config_metrics import FamilyEntry, MappingEntry, MetricsSection, ReporterEntry, parse_preset
+from chronotope.schema.config.metrics import FamilyEntry, MappingEntry, MetricsSection, ReporterEntry, parse_preset
 from chronotope.schema.observations import REPORTER_SOURCE, REPORTER_TARGET, REPORTER_UNSAID
 
 UNIT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}

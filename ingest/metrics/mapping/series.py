@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronotope.ingest.metrics.columns import SeriesTable
+from chronotope.ingest.metrics.counters.columns import SeriesTable
 from chronotope.ingest.metrics.mapping.duplicates import Places
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End, scraped_end
+from chronotope.ingest.metrics.mapping.plainnames import plain_labels
 from chronotope.ingest.metrics.mapping.rules import UNIT_S, Adds, Rules, Use
 from chronotope.ingest.metrics.mapping.templates import Labels, first_known
-from chronotope.ingest.metrics.plainnames import plain_labels
 from chronotope.schema.names import clean_name
 from chronotope.schema.observations import MOST_CODES
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.otlp.wire import compiled
+from chronotope.ingest.columns.bytes import compiled
 
 NAMED_FOR_MS = 600_000  # how long the callers of a service count as named after one of them was
 SETTLED_MS = 120_000  # how far apart the two sides of one call may be read

@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chronotope.ingest.flows.landing import landed
-from chronotope.ingest.flows.opening import open_flow_writer
+from chronotope.ingest.flows.buckets import landed
 from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.writer import FlowWriter, Sent
-from chronotope.ingest.records.intake import Records
-from chronotope.ingest.records.ndjson import read_ndjson
-from chronotope.ingest.spanwriter import known_identities
-from chronotope.schema.config import Config
+from chronotope.ingest.requests.ndjson import read_ndjson
+from chronotope.ingest.requests.outcome import Records
+from chronotope.schema.config.config import Config
 from chronotope.schema.observations import MEASURES
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
+from chronotope.server.running.flows import open_flow_writer
+from chronotope.server.running.owners import known_identities
 
 T0_S = 1_800_000_000
 

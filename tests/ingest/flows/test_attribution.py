@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.flows.attribution import Attribution, bare_kind
 from chronotope.ingest.flows.rows import CLIENT, FLOW, SERVER, FlowVocabulary
-from chronotope.ingest.identity import Identities, Ownership
+from chronotope.ingest.identity.owners import Identities, Ownership
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "2001:db8::1", "8.8.8.8"]
 claims = st.builds(

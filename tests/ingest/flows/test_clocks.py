@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.records.identities import claims_table
-from chronotope.schema.config import Config
-from chronotope.schema.store import Store
+from chronotope.schema.config.config import Config
+from chronotope.schema.storage.store import Store
 from tests.e2e.live_capture import identities, read_truth
 from tests.e2e.live_flows import flow_records
 from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, sent

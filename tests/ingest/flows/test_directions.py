@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EDGE
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.schema.config import Config
+from chronotope.schema.config.config import Config
 from chronotope.schema.directions import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from tests.ingest.flows.building import empty, flow, open_writer, sent
 
 Known = dict[tuple[str, str, str], int]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.records.identities import claims_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, sent, stored
 
 OVERLAY, HOST_IN_OVERLAY = "10.32.0.", "10.32.0.1"

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chronotope.ingest.flows.writer import FlowWriter
-from chronotope.ingest.identity import Ownership
+from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.records.identities import claims_table
-from chronotope.schema.config import Config
-from chronotope.schema.store import Store
+from chronotope.schema.config.config import Config
+from chronotope.schema.storage.store import Store
 from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, sent, stored
 
 T0_MS = T0_S * 1000

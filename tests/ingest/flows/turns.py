@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 
 class Turns:

@@ -6,8 +6,8 @@ import pytest
 
 from chronotope.ingest.hosts.facts import Facts
 from chronotope.ingest.hosts.naming import Naming, Owner
-from chronotope.schema.config import load_config
-from chronotope.schema.config_agent import ProcessRule
+from chronotope.schema.config.agent import ProcessRule
+from chronotope.schema.config.config import load_config
 from chronotope.schema.errors import InvalidConfig
 
 OTEL = {"OTEL_SERVICE_NAME": "cart", "OTEL_RESOURCE_ATTRIBUTES": "service.namespace=shop,service.instance.id=c-1"}

@@ -9,11 +9,11 @@ import numpy as np
 from chronotope.ingest.flows.rows import FLOW
 from chronotope.ingest.intermediaries.driver import Intermediaries
 from chronotope.ingest.intermediaries.matching import STEP_MS, match
-from chronotope.ingest.spanwriter import known_identities
-from chronotope.schema.config import Config
-from chronotope.schema.store import Store
+from chronotope.schema.config.config import Config
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.running.owners import known_identities
 from tests.ingest.flows.building import T0_S, flow, open_writer, sent
 
 HOSTS = {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3", "lb": "10.0.0.9", "t": "10.0.1.1", "u": "10.0.1.2"}

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chronotope.ingest.identity.known import KnownIdentities
 from chronotope.ingest.intermediaries import driver as module
 from chronotope.ingest.intermediaries.driver import Intermediaries
-from chronotope.ingest.known_identities import KnownIdentities
-from chronotope.schema.config import Config
+from chronotope.schema.config.config import Config
 from chronotope.schema.errors import StoreError
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 T0 = 1_700_006_400
 BUCKETS = 60

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.intermediaries.legs import CONNECTIONS, MEASURES, Legs, Route, seen_legs, split
+from chronotope.ingest.intermediaries.hops import CONNECTIONS, MEASURES, Legs, Route, seen_legs, split
 from chronotope.ingest.intermediaries.resolving import Knowledge, in_order, resolve
 
 T = 40

@@ -10,8 +10,8 @@ from random import Random
 
 import numpy as np
 
+from chronotope.ingest.columns.bytes import read_fixed32
 from chronotope.ingest.otlp.decode import OtlpDecoder
-from chronotope.ingest.otlp.wire import read_fixed32
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.schema.errors import InvalidPayload
 from tests.ingest.otlp.reference import parse, resolved, rows_of

@@ -6,8 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from tests.ingest.records.posting import client_of
 
-from chronotope.schema.location import parse_store_url
-from chronotope.schema.store import Store
+from chronotope.schema.storage.location import parse_store_url
+from chronotope.schema.storage.store import Store
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from chronotope.ingest.records.observations import observations_blueprint
 from chronotope.schema.latency import bucket_of
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 NOW_S = NOW // 1000

@@ -8,9 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from chronotope.ingest.records.changes import changes_blueprint
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 NOW_MS = 1_700_006_400_000
 AT = "2023-11-15T00:00:00Z"

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from tests.ingest.records.posting import EDGE, NOW_S, post, post_arrow
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 
 def codes(store: Store, level: str = "10s") -> list[tuple[int, list[tuple[str, int]]]]:

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from chronotope.ingest.claims import MOST_BEATS
-from chronotope.ingest.identity import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
-from chronotope.ingest.known_identities import KnownIdentities, configured_claims, read_claims
+from chronotope.ingest.identity.claims import MOST_BEATS
+from chronotope.ingest.identity.known import KnownIdentities, configured_claims, read_claims
+from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
 from chronotope.ingest.records.identities import claims_of, identities_blueprint
-from chronotope.schema.config import IdentityEntry
-from chronotope.schema.location import parse_store_url
-from chronotope.schema.store import Store
+from chronotope.schema.config.config import IdentityEntry
+from chronotope.schema.storage.location import parse_store_url
+from chronotope.schema.storage.store import Store
 
 NOW = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 URL = "/api/v1/identities"

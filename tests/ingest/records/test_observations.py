@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from tests.ingest.records.posting import EDGE, NOW, NOW_S, URL, bucket, post, stored
 
 from chronotope.schema.errors import InvalidValue, TooLarge, UnsupportedMedia
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 
 def test_record_falls_into_the_ten_seconds_that_hold_it(client: FlaskClient, store: Store) -> None:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from tests.ingest.records.posting import NOW, NOW_S, URL, bucket, post_arrow, stored
 
 from chronotope.schema.errors import InvalidPayload, TooLarge
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 
 
 @pytest.mark.parametrize("compression", [None, "zstd", "lz4"])

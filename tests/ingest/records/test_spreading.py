@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.records.columns import MAX_COUNT
 from chronotope.ingest.records.spreading import BUCKET_MS, LONGEST_MS, spread
+from chronotope.ingest.requests.fields import MAX_COUNT
 
 records = st.lists(
     st.tuples(st.integers(0, 4_000_000_000_000), st.integers(1, LONGEST_MS // 50), st.integers(0, MAX_COUNT - 1)),

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.ingest.spans.columns import (
-    CLIENT,
-    ERROR,
-    LINK,
-    RELEASED,
-    SERVER,
-    SHARED,
-    SPAN,
-    Node,
-    Vocabulary,
-)
+from chronotope.ingest.spans.columns import CLIENT, ERROR, LINK, RELEASED, SERVER, SHARED, SPAN, Node, Vocabulary
 from chronotope.ingest.spans.pairing import Rules, calls_of
 from chronotope.schema.observations import BOTH_VIEWS, RESOLVED_ONLY
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, INTERNAL, PRODUCER, RELEASED, SERVER, Node, SpanBatch
 from chronotope.ingest.spans.pairer import Pairer
 from chronotope.ingest.spans.pairing import calls_of
-from chronotope.ingest.spans.spantable import read_traces
+from chronotope.ingest.spans.table import read_traces
 from tests.ingest.spans.building import START_NS, Scene, client
 
 ADDRESS = Node("10.0.0.7", "external")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronotope.ingest.identity import Identities, Ownership
+from chronotope.ingest.identity.owners import Identities, Ownership
 from chronotope.ingest.spans.columns import (
     CLIENT,
     CONSUMER,

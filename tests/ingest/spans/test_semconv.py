@@ -6,24 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronotope.ingest.spans.columns import (
-    CLIENT,
-    CONSUMER,
-    INTERNAL,
-    PRODUCER,
-    SERVER,
-    UNSPECIFIED,
-    PeerHint,
-)
+from chronotope.ingest.spans.columns import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, UNSPECIFIED, PeerHint
 from chronotope.ingest.spans.hosts import url_authority
-from chronotope.ingest.spans.semconv import (
-    CALLEE_KEYS,
-    PRESENCE_KEYS,
-    RELEVANT_KEYS,
-    URL_KEYS,
-    VALUE_KEYS,
-    describe,
-)
+from chronotope.ingest.spans.semconv import CALLEE_KEYS, PRESENCE_KEYS, RELEVANT_KEYS, URL_KEYS, VALUE_KEYS, describe
 
 Case = tuple[int, dict[str, object], PeerHint | None, str]
 

@@ -10,15 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chronotope.schema.errors import Busy
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.api.stream import stream_routes
 from chronotope.server.delivery.stream import MOST_CLIENTS, Hub, Position, parse_position
 from chronotope.server.events.event import NEW, Event, edge_of, event_id
 from chronotope.server.events.table import write_events
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 T0 = 1_700_006_400
 

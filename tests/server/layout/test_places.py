@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.layout.places import Places, Positions
-from chronotope.server.settings import Settings
 
 T0 = 1_700_006_400
 

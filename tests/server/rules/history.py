@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.schema.config_rules import RuleEntry, parse_rules
-from chronotope.schema.migrate import migrate
+from chronotope.schema.config.rules import RuleEntry, parse_rules
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 
 T0 = 1_700_006_400
 BUCKETS = 72

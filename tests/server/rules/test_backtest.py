@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from tests.server.rules.history import BUCKETS, KEEP_ALL, T0, rules_of, write_traffic
 
-from chronotope.schema.config_events import EventsSection
-from chronotope.schema.config_rules import RuleEntry
-from chronotope.schema.store import Store
+from chronotope.schema.config.events import EventsSection
+from chronotope.schema.config.rules import RuleEntry
+from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.events.watching import find_events
+from chronotope.server.detection.watching import find_events
 from chronotope.server.rules.backtest import check_rules
 from chronotope.server.rules.catalog import Catalog, read_catalog
 from chronotope.server.rules.evaluating import evaluate

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from tests.server.rules.history import KEEP_ALL, T0, rules_of
 
-from chronotope.schema.config_events import EventsSection
-from chronotope.schema.migrate import migrate
+from chronotope.schema.config.events import EventsSection
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
+from chronotope.server.detection.watching import find_events
 from chronotope.server.events.event import VANISHED, Event, edge_of, event_id
 from chronotope.server.events.table import read_events, write_events
-from chronotope.server.events.watching import find_events
 from chronotope.server.rules.backtest import check_rules
 
 END = T0 + 3 * 3600

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from tests.server.rules.history import BUCKETS, T0, write_traffic
 
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.cli.main import main
-from chronotope.server.settings import Settings
+from chronotope.server.evidence.settings import Settings
 
 RULES = """
 rules:

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.server.rules.history import rules_of
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.observations import observation_table
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from chronotope.server.events.table import read_events
+from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.driver import RuleMetrics, RulesDriver
 from chronotope.server.rules.table import Standing, read_alerts
-from chronotope.server.settings import Settings
 
 T0 = 1_700_006_400
 FORBIDDEN = "  - {name: dev to prod, match: {source_namespace: dev}, when: {forbidden: true}, window: 10s, for: 20s}"

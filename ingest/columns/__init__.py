@@ -1,0 +1,1 @@
+"""Columns and the compiled primitives under them: dense codes, hash tables, bytes."""

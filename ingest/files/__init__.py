@@ -1,0 +1,1 @@
+"""History from files: what opens them and cuts them into elements."""

@@ -1,0 +1,1 @@
+"""Files of flows: one importer for each format."""

@@ -1,0 +1,1 @@
+"""Files of spans: one importer for each format."""

@@ -1,0 +1,1 @@
+"""Who owned which address at which instant."""

@@ -1,1 +1,0 @@
-"""History from files: each importer streams a file as span columns."""

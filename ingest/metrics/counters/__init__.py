@@ -1,0 +1,1 @@
+"""From samples of counters and histograms to increases."""

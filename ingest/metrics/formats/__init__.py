@@ -1,0 +1,1 @@
+"""From the bytes of expositions and of Prometheus' answers to samples."""

@@ -1,0 +1,1 @@
+"""From many threads to durable inserts."""

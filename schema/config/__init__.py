@@ -1,0 +1,1 @@
+"""The configuration file: one module for each section."""

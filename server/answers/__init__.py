@@ -1,0 +1,1 @@
+"""From parameters to the bytes of an answer: for routes, commands and notebooks alike."""

@@ -1,0 +1,130 @@
+"""From parameters to the bytes of an answer: the same for an HTTP route and for a command.
+
+Invariant: the bytes of an answer depend on the store, the parameters and `now` alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from chronotope.schema.errors import NotFound
+from chronotope.schema.storage.store import Store
+from chronotope.schema.times import shortened
+from chronotope.server.answers.parameters import (
+    FilterParameters,
+    GraphParameters,
+    SeriesParameters,
+    ServiceParameters,
+    ServicesParameters,
+    TimelineParameters,
+)
+from chronotope.server.context.changes import changes_between
+from chronotope.server.context.records import change_records
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.export.formats import render
+from chronotope.server.export.nodegraph import edge_rows, node_rows
+from chronotope.server.graph.reading import UnknownFocus, read_graph
+from chronotope.server.graph.series import read_series
+from chronotope.server.graph.services import service_detail, services_of
+from chronotope.server.graph.timeline import read_timeline
+from chronotope.server.layout.places import Places, place_nodes
+
+JSON = "application/json"
+# Data may still come for a window that ended only now; nothing of it is kept by caches.
+SETTLED_AFTER_MS = 60_000
+CHANGES_MS = 3_600_000  # how long before a window changes of a service are still told
+MOST_CHANGES = 1000
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body, its media type, and for a past window a tag made from the data behind it."""
+
+    body: bytes
+    media_type: str = JSON
+    tag: str = ""
+
+
+def answer_graph(store: Store, settings: Settings, parameters: GraphParameters, now_ms: int) -> Answer:
+    """Return the graph in the format asked for."""
+    question = parameters.question(now_ms)
+    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
+    reading = read_graph(store, settings, question, now_ms, tagged=past)
+    tag = f"{parameters.format}-{reading.tag}" if past else ""
+    if parameters.positions:
+        positions = Places(store).positions(parameters.group_by, now_ms)
+        place_nodes(reading.graph, positions)
+        tag = f"{tag}-{positions.generation}" if tag else ""
+    if parameters.format == "json":
+        return Answer(_encoder.encode(reading.graph), JSON, tag)
+    body, media_type = render(reading.graph, parameters.format)
+    return Answer(body, media_type, tag)
+
+
+def answer_timeline(store: Store, settings: Settings, parameters: TimelineParameters, now_ms: int) -> Answer:
+    """Return how the graph changed over time."""
+    steps = parameters.steps(settings, now_ms)
+    timeline = read_timeline(store, steps, parameters.question(steps), now_ms)
+    start, end = steps.start_s * 1000, steps.end_s * 1000
+    timeline.changes = change_records(changes_between(store, start, end), end)[:MOST_CHANGES]
+    return _tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
+
+
+def answer_edge(store: Store, settings: Settings, edge: str, parameters: SeriesParameters, now_ms: int) -> Answer:
+    """Return one edge over time."""
+    steps = parameters.steps(settings, now_ms)
+    series = read_series(store, steps, edge, parameters.question(steps))
+    # Traffic of today, which `last_seen` tells of, does not make yesterday's series another one.
+    settled = msgspec.structs.replace(series, last_seen="")
+    tag = _tagged(_encoder.encode(settled), steps.end_s * 1000, now_ms).tag
+    return Answer(_encoder.encode(series), JSON, tag)
+
+
+def answer_services(store: Store, settings: Settings, parameters: ServicesParameters, now_ms: int) -> Answer:
+    """Return the services of a window."""
+    question = parameters.question(now_ms)
+    graph = read_graph(store, settings, question, now_ms).graph
+    found = services_of(graph, search=parameters.search, namespaces=parameters.namespace, kinds=parameters.kind)
+    return _tagged(_encoder.encode(found), question.end_ms, now_ms)
+
+
+def answer_service(
+    store: Store, settings: Settings, service: str, parameters: ServiceParameters, now_ms: int
+) -> Answer:
+    """Return one service with its callers and callees.
+
+    Raises:
+        NotFound: the service was never seen.
+    """
+    question = parameters.question(service, now_ms)
+    try:
+        reading = read_graph(store, settings, question, now_ms, tagged=True)
+    except UnknownFocus as error:
+        raise NotFound(
+            f"service {shortened(service)} was never seen; /api/v1/services lists those that were"
+        ) from error
+    found = changes_between(store, max(question.start_ms - CHANGES_MS, 0), question.end_ms)
+    changes = change_records(found, question.end_ms, service)[:MOST_CHANGES]
+    detail = service_detail(reading.graph, service, reading.directory, changes)
+    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
+    told = hashlib.blake2b(_encoder.encode(changes), digest_size=4).hexdigest()
+    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}-{told}" if past else "")
+
+
+def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParameters, now_ms: int) -> Answer:
+    """Return nodes and edges as Grafana's Node Graph API data source reads them."""
+    graph = read_graph(store, settings, parameters.question(now_ms), now_ms).graph
+    if parameters.positions:
+        place_nodes(graph, Places(store).positions(parameters.group_by, now_ms))
+    return Answer(_encoder.encode({"nodes": node_rows(graph), "edges": edge_rows(graph)}))
+
+
+def _tagged(body: bytes, end_ms: int, now_ms: int) -> Answer:
+    """An answer whose text is made from nothing but the data: its digest is the tag."""
+    past = end_ms <= now_ms - SETTLED_AFTER_MS
+    return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")

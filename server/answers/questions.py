@@ -1,0 +1,191 @@
+"""Questions about the whole graph of a window: blast radius, paths, cycles, single points of failure.
+
+Invariant: route and command give the same bytes; an unknown service is refused by its name, a window without data is
+an answer without content that says so, and an answer about a past window has a tag made from the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pydantic import Field
+
+from chronotope.schema.errors import NotFound
+from chronotope.schema.storage.store import Store
+from chronotope.schema.times import shortened
+from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.parameters import Layers, Texts, View, WindowParameters
+from chronotope.server.evidence.columns import EdgeColumns
+from chronotope.server.evidence.directory import read_kinds
+from chronotope.server.evidence.levels import plan_window
+from chronotope.server.evidence.question import Question
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.graph.answer import Window
+from chronotope.server.graph.assemble import window_of
+from chronotope.server.graph.reading import read_edges
+from chronotope.server.questions import records
+from chronotope.server.questions.blast import NOBODY, blast_radius
+from chronotope.server.questions.cuts import single_points_of_failure
+from chronotope.server.questions.cycles import cycles
+from chronotope.server.questions.pairs import Pairs, pairs_of, weigh
+from chronotope.server.questions.paths import paths_between
+
+MAX_HOPS = 1_000_000
+MAX_PATHS = 1_000
+NAMED = 100  # services listed with each single point of failure
+
+BLAST_RADIUS = "/api/v1/services/{service}/blast-radius"
+PATHS = "/api/v1/paths"
+CYCLES = "/api/v1/cycles"
+SINGLE_POINTS = "/api/v1/single-points-of-failure"
+
+
+class WholeGraphParameters(WindowParameters):
+    """A window, and whose evidence makes its graph."""
+
+    layers: Layers = Field((), description="Whose evidence counts; all by default. One alone is its own graph.")
+    view: View = Field(
+        "resolved", description="`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
+    )
+    protocol: Texts = Field((), description="Only edges over one of these protocols.")
+
+    def question(self, now_ms: int) -> Question:
+        """Return the graph that is asked about."""
+        start, end = self.interval(now_ms)
+        return Question(start_ms=start, end_ms=end, layers=self.layers, view=self.view, protocols=self.protocol)
+
+
+class BlastRadiusParameters(WholeGraphParameters):
+    """Parameters of a service's blast radius."""
+
+    max_hops: int = Field(MAX_HOPS, ge=1, le=MAX_HOPS, description="Only callers at most so many calls away.")
+
+
+class PathsParameters(WholeGraphParameters):
+    """Parameters of the paths between two services."""
+
+    source: str = Field(min_length=1, max_length=300, description="Service id: where paths begin.")
+    target: str = Field(min_length=1, max_length=300, description="Service id: where paths end.")
+    max_hops: int = Field(MAX_HOPS, ge=1, le=MAX_HOPS, description="Only paths of at most so many calls.")
+    limit: int = Field(100, ge=1, le=MAX_PATHS, description="Most paths returned, shortest first.")
+
+
+class CyclesParameters(WholeGraphParameters):
+    """Parameters of the cycles."""
+
+
+class SinglePointsParameters(WholeGraphParameters):
+    """Parameters of the single points of failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The graph of a window, and what is known of all services ever seen."""
+
+    window: Window
+    columns: EdgeColumns
+    pairs: Pairs
+    kinds: dict[str, str]
+    notes: tuple[str, ...]
+    past: bool
+
+    def place(self, name: str, service: str) -> int | None:
+        """Return the code of a service; None when it has no edge in the window.
+
+        Raises:
+            NotFound: it was never seen.
+        """
+        if service not in self.kinds:
+            raise NotFound(f"{name} {shortened(service)} was never seen; /api/v1/services lists those that were")
+        names = self.columns.names
+        found = bisect_left(names, service)
+        return found if found < len(names) and names[found] == service else None
+
+    def answer(self, record: Any, *notes: str) -> Answer:
+        """Return the answer with its notes; a window without data has no other."""
+        notes = notes if len(self.columns) else ()
+        body = msgspec.json.encode(records.noted(record, *self.notes, *notes))
+        return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if self.past else "")
+
+
+def _ask(store: Store, settings: Settings, parameters: WholeGraphParameters, now_ms: int) -> _Asked:
+    question = parameters.question(now_ms)
+    plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
+    columns = read_edges(store, plan, question)  # connections of a flow do not stand for calls that are counted
+    calls, silent = weigh(columns)
+    pairs = pairs_of(columns.source, columns.target, calls, len(columns.names))
+    notes: tuple[str, ...] = ()
+    if not len(columns):
+        notes = ("Nothing was seen in this window; at and window choose another.",)
+    elif silent.any():
+        notes = (f"No layer counts calls of {int(silent.sum())} edges: their connections stand for calls.",)
+    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
+    return _Asked(window_of(plan), columns, pairs, read_kinds(store), notes, past)
+
+
+def answer_blast_radius(
+    store: Store, settings: Settings, service: str, parameters: BlastRadiusParameters, now_ms: int
+) -> Answer:
+    """Return who depends on a service.
+
+    Raises:
+        NotFound: the service was never seen.
+    """
+    asked = _ask(store, settings, parameters, now_ms)
+    place = asked.place("service", service)
+    if place is None:
+        record = records.blast_record(NOBODY, asked.window, service, [], asked.kinds, 0)
+        return asked.answer(record, "The service has no edge in this window.")
+    found = blast_radius(asked.pairs, place, max_hops=parameters.max_hops)
+    direct = int((asked.pairs.target == place).sum())
+    record = records.blast_record(found, asked.window, service, asked.columns.names, asked.kinds, direct)
+    return asked.answer(
+        record,
+        "" if len(found.caller) else "Nobody calls the service in this window.",
+        "" if found.settled else "Some shares are lower bounds: their cycles are too long to be solved in time.",
+    )
+
+
+def answer_paths(store: Store, settings: Settings, parameters: PathsParameters, now_ms: int) -> Answer:
+    """Return the paths between two services.
+
+    Raises:
+        NotFound: one of them was never seen.
+    """
+    asked = _ask(store, settings, parameters, now_ms)
+    ends = (parameters.source, parameters.target)
+    source, target = asked.place("source", ends[0]), asked.place("target", ends[1])
+    if ends[0] == ends[1]:
+        record = records.PathsAnswer(asked.window, *ends, [], False)
+        return asked.answer(record, "Source and target are the same service; /api/v1/cycles shows ways back to it.")
+    if source is None or target is None:
+        missing = " and ".join(shortened(end) for end, at in zip(ends, (source, target), strict=True) if at is None)
+        record = records.PathsAnswer(asked.window, *ends, [], False)
+        return asked.answer(record, f"No edge in this window has {missing}.")
+    found = paths_between(asked.pairs, source, target, max_hops=parameters.max_hops, limit=parameters.limit)
+    record = records.paths_record(found, asked.window, ends, asked.columns.names, asked.columns, asked.pairs)
+    return asked.answer(
+        record,
+        "" if found.paths else "No calls lead from source to target within max_hops.",
+        "There are more paths; those listed are the shortest." if found.truncated else "",
+    )
+
+
+def answer_cycles(store: Store, settings: Settings, parameters: CyclesParameters, now_ms: int) -> Answer:
+    """Return the groups of services that call each other in circles."""
+    asked = _ask(store, settings, parameters, now_ms)
+    found = cycles(asked.pairs)
+    record = records.cycles_record(found, asked.window, asked.columns.names)
+    return asked.answer(record, "" if found else "No services call each other in circles in this window.")
+
+
+def answer_single_points(store: Store, settings: Settings, parameters: SinglePointsParameters, now_ms: int) -> Answer:
+    """Return the services whose loss cuts others off."""
+    asked = _ask(store, settings, parameters, now_ms)
+    found = single_points_of_failure(asked.pairs, named=NAMED)
+    record = records.cuts_record(found, asked.window, asked.columns.names, asked.kinds, asked.pairs)
+    return asked.answer(record, "" if found else "No service cuts others off in this window.")

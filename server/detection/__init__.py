@@ -1,0 +1,1 @@
+"""Which dependencies appeared, vanished or returned, found as evidence arrives."""

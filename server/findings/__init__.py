@@ -1,0 +1,1 @@
+"""What layers disagree on, and what nobody owns."""

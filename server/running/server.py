@@ -1,0 +1,182 @@
+"""A running server: sockets, web server, gRPC, span writer and store, started together and stopped in order.
+
+Invariant: stopping first refuses new spans and writes those accepted, then answers every request that came, then closes
+the store.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from chronotope.ingest.flows.queue import FlowIntake
+from chronotope.ingest.flows.receiver import flows_blueprint
+from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.intermediaries.driver import Intermediaries
+from chronotope.ingest.metrics.sources.collector import MetricsCollector
+from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
+from chronotope.ingest.records.changes import changes_blueprint
+from chronotope.ingest.records.identities import identities_blueprint
+from chronotope.ingest.records.observations import observations_blueprint
+from chronotope.ingest.spans.columns import Vocabulary
+from chronotope.ingest.spans.queue import Intake
+from chronotope.schema.config.config import Config
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.retention import apply_retention
+from chronotope.schema.storage.store import Store
+from chronotope.server.api.app import create_app
+from chronotope.server.api.stream import stream_routes
+from chronotope.server.api.unattributed import unattributed_routes
+from chronotope.server.context.refresh import CatalogueKeeper, says_something
+from chronotope.server.delivery.stream import MOST_CLIENTS
+from chronotope.server.detection.thread import EventThread
+from chronotope.server.evidence.settings import Settings, now_ms
+from chronotope.server.running.alerting import open_alerting
+from chronotope.server.running.flows import open_flow_intake, warm_up_flows
+from chronotope.server.running.listening import Address, bind
+from chronotope.server.running.owners import explain_by, known_identities
+from chronotope.server.running.spans import open_intake, warm_up
+from chronotope.server.running.web import WebServer
+
+# A body over its limit is still read, up to here: a client that cannot send it all would not read the answer.
+_SLACK_BYTES = 192 * 1024 * 1024
+_ANSWER_S = 10
+_GIVE_UP_S = 20
+
+
+class Background(Protocol):
+    """What works in a thread of its own beside the requests."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Begin no more work, and wait for what is under way; what takes longer meets a closed store and ends."""
+
+
+@dataclass(slots=True)
+class Server:
+    """What runs, and how it ends."""
+
+    store: Store
+    vocabulary: Vocabulary
+    intake: Intake
+    flows: FlowIntake
+    decoder: OtlpDecoder
+    give_up: Sequence[threading.Event]
+    web: WebServer
+    otlp_grpc: Any = None
+    grpc_address: Address | None = None
+    background: list[Background] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start to take requests."""
+        self.intake.start()
+        self.flows.start()
+        thread = threading.Thread(target=self.web.run, name="web", daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        if self.otlp_grpc is not None:
+            self.otlp_grpc.start()
+        for part in self.background:
+            part.start()
+
+    def _give_up(self) -> None:
+        for event in self.give_up:
+            event.set()
+
+    def warm_up(self) -> None:
+        """Compile in the background what the first spans need; those that come before it is done wait for it."""
+        threading.Thread(target=warm_up, args=(self.decoder,), name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up_flows, name="warm-up-flows", daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse new spans, write what was accepted, answer what was asked, close the store."""
+        giving_up = threading.Timer(_GIVE_UP_S, self._give_up)
+        giving_up.daemon = True
+        giving_up.start()
+        with ThreadPoolExecutor(len(self.background)) as executor:
+            list(executor.map(lambda part: part.stop(_ANSWER_S), self.background))
+        self.intake.stop()
+        self.flows.stop()
+        giving_up.cancel()
+        no_more_calls = self.otlp_grpc.stop(grace=_ANSWER_S) if self.otlp_grpc is not None else None
+        self.web.stop(_ANSWER_S)
+        if no_more_calls is not None:
+            no_more_calls.wait()
+        for thread in self.threads:
+            thread.join(1)
+        self.store.close()
+
+
+def open_server(
+    store: Store,
+    config: Config,
+    sockets: Sequence[socket.socket],
+    grpc_address: tuple[Address, bool] | None,
+) -> Server:
+    """Wire a server over an open store; it is migrated first. Nothing listens until `start`.
+
+    Args:
+        sockets: listening sockets for HTTP.
+        grpc_address: where OTLP/gRPC listens, and whether somebody asked for it; None for nowhere.
+    """
+    migrate(store)
+    embedded = store.location.embedded
+    kept = config.retention.kept_s(embedded=embedded)
+    others = {
+        "spans": config.retention.spans if embedded else config.spans_kept_s,
+        "flows": config.retention.flows,
+        "alerts": config.retention.alerts_kept_s(embedded=embedded),
+    }
+    apply_retention(store, {**kept, **others})
+    vocabulary, registry = Vocabulary(), CollectorRegistry()
+    decoder = OtlpDecoder(vocabulary)
+    owners = known_identities(store, config)
+    addresses = FlowVocabulary()
+    flows, flows_give_up = open_flow_intake(store, config, addresses, owners, registry)
+    intake, spans_give_up = open_intake(store, config, vocabulary, owners, registry, flows.claim)
+    limit = config.limits.max_body_bytes
+    blueprints = [
+        traces_blueprint(decoder, intake.put, limit),
+        observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
+        changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
+        identities_blueprint(flows.claim, clock=now_ms, max_body_bytes=limit),
+        unattributed_routes(store, Settings(retention=kept), explain_by(owners)),
+        flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
+    ]
+    settings = Settings(retention=kept, change_window_s=config.events.change_window, events=config.events)
+    alerting = open_alerting(store, config, settings, registry)
+    blueprints.append(stream_routes(alerting.hub))
+    app = create_app(store, settings, blueprints=blueprints, registry=registry)
+    web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
+    server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
+    server.background += [alerting, Intermediaries(store, config, owners, registry).rounds]
+    server.background.append(EventThread(store, config.events, now_ms, registry).rounds)
+    if config.metrics.prometheus or config.metrics.targets:
+        server.background.append(MetricsCollector(store, config, owners.snapshot, registry).rounds)
+    if says_something(config):
+        catalogue = CatalogueKeeper(store, config, now_ms)
+        catalogue.round()  # a catalogue that cannot be read is told at the start
+        server.background.append(catalogue.rounds)
+    if grpc_address is not None:
+        _open_grpc(server, *grpc_address, limit)
+    return server
+
+
+def _open_grpc(server: Server, address: Address, asked: bool, limit: int) -> None:
+    probe = bind(address, "--otlp-grpc", asked=asked)
+    if probe is None:
+        return
+    probe.close()
+    server.otlp_grpc = grpc_server(server.decoder, server.intake.put, limit)
+    port = server.otlp_grpc.add_insecure_port(str(address))
+    server.grpc_address = Address(address.host, port)
