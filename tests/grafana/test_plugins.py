@@ -19,14 +19,16 @@ from tests.e2e.live_capture import identities, read_requests, read_truth
 from tests.e2e.process import ServerProcess
 from tests.e2e.test_page import large, write
 
-PLUGINS = Path(__file__).parents[2] / "grafana-plugin" / "plugins"
-BUILT = [PLUGINS / name for name in ("node_modules", "panel/dist/module.js", "datasource/dist/module.js")]
+WORKSPACE = Path(__file__).parents[2] / "grafana-plugin"
+PLUGINS = WORKSPACE / "plugins"
+MODULES = [PLUGINS / name / "dist" / "module.js" for name in ("panel", "datasource")]
+BUILT = [WORKSPACE / "node_modules", PLUGINS / "host" / "dist" / "host.js", *MODULES]
 
 
 def skip_unless_built() -> None:
-    missing = [str(path.relative_to(PLUGINS)) for path in BUILT if not path.exists()]
+    missing = [str(path.relative_to(WORKSPACE)) for path in BUILT if not path.exists()]
     if missing:
-        pytest.skip(f"not built: {', '.join(missing)}; run npm ci && npm run build in grafana-plugin/plugins")
+        pytest.skip(f"not built: {', '.join(missing)}; run npm ci && npm run build in grafana-plugin")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(
     began_ms = str(truth["load"]["from_ns"] // 10**6)
     env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": began_ms, "HUGE_URL": huge.url}
     command = ["npm", "run", "--silent", "test:browser"]
-    run = subprocess.run(command, cwd=PLUGINS, env=env, capture_output=True, text=True, timeout=600)
+    run = subprocess.run(command, cwd=WORKSPACE, env=env, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

@@ -1,10 +1,14 @@
 // What a Grafana server does for a dashboard page: gives out plugins, and passes requests of data sources on.
 import { createServer } from 'node:http';
 import { createReadStream, existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
+const { resolve } = createRequire(import.meta.url);
+const SYSTEMJS = path.dirname(resolve('systemjs/package.json'));
+const GRAFANA_UI = path.dirname(resolve('@grafana/ui/package.json'));
 const TYPES = { '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml', '.html': 'text/html' };
 const PLUGINS = { 'chronotope-topology-panel': 'panel', 'chronotope-topology-datasource': 'datasource' };
 const PROXY = /^\/api\/datasources\/proxy\/uid\/[^/]+(\/.*)$/;
@@ -35,10 +39,10 @@ function fileOf(pathname) {
     return path.join(here, '..', PLUGINS[id], 'dist', path.normalize(`/${rest}`));
   }
   if (pathname.startsWith('/systemjs/')) {
-    return path.join(here, '..', 'node_modules', 'systemjs', 'dist', path.normalize(pathname.slice(9)));
+    return path.join(SYSTEMJS, 'dist', path.normalize(pathname.slice(9)));
   }
   if (pathname.startsWith('/public/build/img/')) {
-    const images = path.join(here, '..', 'node_modules', '@grafana', 'ui', 'dist', 'public', 'img');
+    const images = path.join(GRAFANA_UI, 'dist', 'public', 'img');
     return path.join(images, path.normalize(pathname.slice(17)));
   }
   const own = { '/host.js': 'dist/host.js' }[pathname];
