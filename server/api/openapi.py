@@ -69,7 +69,8 @@ def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components, "responses": _refusals(answers[Problem])},
     }
-    return _with_clean_descriptions(document)
+    cleaned: Json = _with_clean_descriptions(document)
+    return cleaned
 
 
 def _with_clean_descriptions(node: Any) -> Any:
