@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from benchmarks.program_times import program_times
-from tests.bpf.conftest import why_not
 from tests.e2e.process import ChronotopeProcess
+from tests.needs import need_bpf
 
 from chronotope.bpf.program import FlowProgram, Limits
 from chronotope.bpf.requirements import cgroup_root
@@ -80,8 +80,7 @@ class Taking(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    if reason := why_not():
-        pytest.skip(reason)
+    need_bpf()
     if not (shutil.which("nginx") and shutil.which("wrk")):
         pytest.skip("nginx and wrk are not installed")
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
@@ -166,8 +165,7 @@ def test_agent_beside_a_loaded_server(
 @pytest.mark.sizes("rounds", [1], [8])
 def test_what_the_programs_add(benchmark: Any, connections: str, watched: str, rounds: int) -> None:
     """CPU time of a request in one thread, with and without the programs, in turn; nobody reads them."""
-    if reason := why_not():
-        pytest.skip(reason)
+    need_bpf()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     without, beside = [], []
     with (ask_anew if connections == "new" else ask_again)() as ask:
@@ -194,8 +192,7 @@ def test_what_the_programs_add(benchmark: Any, connections: str, watched: str, r
 @pytest.mark.sizes("reads", [3], [10])
 def test_agent_when_nothing_happens(benchmark: Any, taking: str, interval: str, reads: int) -> None:
     """What an agent takes that has nothing to tell."""
-    if reason := why_not():
-        pytest.skip(reason)
+    need_bpf()
     with Agent(taking, interval=interval) as agent:
         benchmark.pedantic(time.sleep, args=(reads * int(interval[:-1]),), rounds=1)
         used_s = agent.cpu_s()

@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
+from tests.needs import pytest_terminal_summary as pytest_terminal_summary
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -57,7 +58,7 @@ def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
     for blueprint in blueprints:
         described: Mapping[str, Json] = getattr(blueprint, "openapi", {})
         paths |= {path: paths.get(path, {}) | item for path, item in described.items()}
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "chronotope",
@@ -67,6 +68,20 @@ def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
         },
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components, "responses": _refusals(answers[Problem])},
+    }
+    cleaned: Json = _with_clean_descriptions(document)
+    return cleaned
+
+
+def _with_clean_descriptions(node: Any) -> Any:
+    """Return the document with descriptions free of source indentation: msgspec removes it from 0.23 on only."""
+    if isinstance(node, list | tuple):
+        return [_with_clean_descriptions(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: cleandoc(value) if key == "description" and isinstance(value, str) else _with_clean_descriptions(value)
+        for key, value in node.items()
     }
 
 

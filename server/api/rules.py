@@ -95,7 +95,7 @@ def openapi() -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
     def answers(record: type[Struct], *statuses: str) -> dict[str, Any]:
-        schema = msgspec.json.schema(record, ref_template="#/components/schemas/{name}")
+        schema = msgspec.json.schema(record)
         found = {"200": {"description": (record.__doc__ or "").strip(), "content": _inline(schema)}}
         return found | {status: {"description": "Refused.", "content": problem} for status in statuses}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -17,9 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.process import ServerProcess
+from tests.needs import need_debian
 from tests.server.delivery.receiver import Endpoint, endpoint
 
 RULES = """
@@ -44,12 +42,6 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
 scrape_configs: [{{job_name: chronotope, static_configs: [{{targets: ["{target}"]}}]}}]
 """
-
-
-def needs(*programs: str) -> None:
-    for program in programs:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: apt-get install prometheus prometheus-alertmanager")
 
 
 def free_port() -> int:
@@ -144,7 +136,7 @@ def test_an_alert_fires_and_ends_once_though_everybody_starts_again(tmp_path: Pa
 
     The rule looks back further than a start takes: calls that nobody could take are calls that nobody saw.
     """
-    needs("prometheus-alertmanager", "prometheus")
+    need_debian("prometheus-alertmanager", "prometheus")
     port, seen_by = free_port(), free_port()
     url, store, config = f"http://127.0.0.1:{port}", f"chdb://{tmp_path}/store", tmp_path / "chronotope.yaml"
     traffic = Traffic()

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.process import ServerProcess
+from tests.needs import need_debian
 
 WORKSPACE = Path(__file__).parents[2] / "grafana-plugin"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -70,12 +71,10 @@ def large(path: Path) -> Iterator[dict[str, object]]:
         yield record | {"calls": edge["callCount"]}
 
 
-def browser_is_missing() -> str:
-    if shutil.which("node") is None:
-        return "node is not installed"
+def need_workspace() -> None:
+    need_debian("node")
     if not (WORKSPACE / "node_modules" / "playwright-core").exists():
-        return "grafana-plugin has no node_modules: npm ci"
-    return "" if any(map(shutil.which, BROWSERS)) else "no Chromium is installed"
+        pytest.skip("grafana-plugin has no node_modules: npm ci")
 
 
 def write(server: ServerProcess, records: Iterator[dict[str, object]]) -> None:
@@ -87,6 +86,9 @@ def write(server: ServerProcess, records: Iterator[dict[str, object]]) -> None:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, str]]:
     """Servers with known data, as the browser's tests are told of them."""
+    need_workspace()
+    if not any(map(shutil.which, BROWSERS)):
+        need_debian("chromium")
     with ExitStack() as stack:
         small = stack.enter_context(ServerProcess("chdb://memory"))
         write(small, shop())
@@ -99,7 +101,6 @@ def servers() -> Iterator[dict[str, str]]:
         yield told
 
 
-@pytest.mark.skipif(bool(browser_is_missing()), reason=browser_is_missing() or "there is one")
 def test_the_page_does_in_a_browser_what_people_expect(servers: dict[str, str]) -> None:
     environment = {**os.environ, **servers, "PICTURES": os.environ.get("CHRONOTOPE_PICTURES", "")}
     tests = sorted(str(path.relative_to(WORKSPACE)) for path in (WORKSPACE / "page" / "browser").glob("*.test.mjs"))
@@ -108,7 +109,7 @@ def test_the_page_does_in_a_browser_what_people_expect(servers: dict[str, str]) 
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
 
 
-@pytest.mark.skipif(bool(browser_is_missing()), reason=browser_is_missing() or "there is one")
 def test_the_page_that_is_served_is_built_from_its_sources() -> None:
+    need_workspace()
     done = subprocess.run(["node", "scripts/build-page.mjs", "--check"], cwd=WORKSPACE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.e2e.live_capture import identities, read_requests, read_truth
 from tests.e2e.process import ServerProcess
 from tests.e2e.test_page import large, write
+from tests.needs import need_debian
 
 WORKSPACE = Path(__file__).parents[2] / "grafana-plugin"
 PLUGINS = WORKSPACE / "plugins"
@@ -56,8 +56,7 @@ def test_plugins_do_on_a_dashboard_what_a_person_expects(
 ) -> None:
     """Time, slider, variables, hover, links, comparison, focus, search, errors, both themes."""
     skip_unless_built()
-    if not shutil.which("chromium"):
-        pytest.skip("no chromium: apt-get install chromium")
+    need_debian("chromium")
     truth = read_truth(shared_data / "live_capture")
     began_ms = str(truth["load"]["from_ns"] // 10**6)
     env = {**os.environ, "CHRONOTOPE_URL": server.url, "BEGAN_MS": began_ms, "HUGE_URL": huge.url}

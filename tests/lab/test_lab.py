@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bpf.conftest import why_not
 from tests.lab.lab import PROXIES, Run, run
-from tests.lab.wires import missing
+from tests.needs import need_bpf
 
 SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    reason = missing("haproxy", "nginx") or why_not()
-    if reason:
-        pytest.skip(reason)
+    need_bpf("haproxy", "nginx")
     return run(tmp_path_factory.mktemp("lab"), 3, SECONDS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
@@ -77,11 +76,3 @@ class Wires:
         ip("-n", namespace, "addr", "add", f"{address}/16", "dev", "eth0")
         ip("-n", namespace, "link", "set", "eth0", "up")
         ip("-n", self._hub, "link", "set", port, "master", "hub", "up")
-
-
-def missing(*programs: str) -> str:
-    """Why there can be no lab here; empty: there can."""
-    if os.geteuid() != 0:
-        return "only root can make network namespaces"
-    absent = [program for program in ("ip", *programs) if not shutil.which(program)]
-    return f"not installed: {', '.join(absent)}" if absent else ""

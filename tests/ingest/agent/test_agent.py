@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bpf.conftest import why_not
 from tests.bpf.network import SERVER4, Network
 from tests.e2e.process import ChronotopeProcess, ServerProcess, chronotope
+from tests.needs import need_bpf
 
 SERVES = """
 import socket, sys
@@ -41,8 +41,7 @@ FAILS = "import socket, sys; socket.socket().connect_ex((sys.argv[1], 7502))"
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernel():
-    if reason := why_not():
-        pytest.skip(reason)
+    need_bpf()
 
 
 def free_port():

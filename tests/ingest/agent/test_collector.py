@@ -16,8 +16,8 @@ from chronotope.ingest.agent.collector import Collector, Ours
 from chronotope.ingest.agent.records import Interval
 from chronotope.ingest.hosts.naming import Naming
 from chronotope.ingest.hosts.processes import Processes
-from tests.bpf.conftest import why_not
 from tests.bpf.network import CLIENT4, SERVER4, SERVER6, Network
+from tests.needs import need_bpf, need_debian, need_kernel
 
 TALKS = """
 import socket, sys, time
@@ -49,8 +49,7 @@ while True:
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernel():
-    if reason := why_not():
-        pytest.skip(reason)
+    need_bpf()
 
 
 @pytest.fixture
@@ -141,13 +140,14 @@ def test_a_namespace_of_one_service_is_claimed_whole(network):
 
 
 def test_behind_a_virtual_address_the_real_server_is_told(network):
+    need_debian("iptables")
     virtual = "10.231.99.99"
     rule = ["iptables", "-w", "-t", "nat", "-A", "OUTPUT", "-d", virtual, "-p", "tcp", "--dport", "80"]
     try:
         network.exec("client", *rule, "-j", "DNAT", "--to-destination", f"{SERVER4}:7603")
         network.exec("client", "ip", "route", "add", f"{virtual}/32", "via", SERVER4)
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        pytest.skip(f"destinations cannot be translated here: {error}")
+    except subprocess.CalledProcessError as error:
+        need_kernel(f"destinations cannot be translated: {error}")
     with (
         Talking(network, "server", "web", "7603", "serve"),
         Collecting() as collecting,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import uuid
 
 import pytest
 
 from chronotope.ingest.agent.spool import Spool, SpoolUnusable
+from tests.needs import need_kernel, need_root
 
 
 def drain(spool):
@@ -61,11 +61,11 @@ def test_a_batch_being_sent_that_fell_out_is_not_forgotten_twice(tmp_path):
     assert [body for _, body in drain(spool)] == [b"b" * 8]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 def test_a_full_disk_keeps_batches_in_memory(tmp_path):
+    need_root("mount a small file system")
     name = f"ct-{uuid.uuid4().hex[:6]}"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", name, tmp_path], check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
+        need_kernel("file systems cannot be mounted")
     try:
         spool = Spool(tmp_path, 10_000_000)
         for number in range(5):

@@ -7,12 +7,11 @@ import subprocess
 from importlib.resources import files
 from pathlib import Path
 
-import pytest
+from tests.needs import need_debian
 
 
 def test_the_example_rules_fire_when_they_should(tmp_path: Path) -> None:
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
+    need_debian("promtool")
     example = files("chronotope.server.rules") / "examples" / "prometheus-rules.yml"
     (tmp_path / "prometheus-rules.yml").write_bytes(example.read_bytes())
     shutil.copy(Path(__file__).parent / "prometheus-rules.test.yml", tmp_path)

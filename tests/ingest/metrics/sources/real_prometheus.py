@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.needs import need_debian
 
 
 @contextmanager
@@ -20,9 +19,7 @@ def prometheus_with(
     openmetrics: str, folder: Path, *options: str, configuration: str = "global: {}\n"
 ) -> Iterator[str]:
     """Serve the samples of an OpenMetrics text, and yield the server's address."""
-    for program in ("prometheus", "promtool"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: apt-get install prometheus")
+    need_debian("prometheus", "promtool")
     text, blocks, config = folder / "history.om", folder / "tsdb", folder / "prometheus.yml"
     text.write_text(openmetrics, encoding="utf-8")
     config.write_text(configuration, encoding="utf-8")
