@@ -30,7 +30,8 @@ def _sections(path: str, field: FieldInfo, shown: dict[type[BaseModel], str]) ->
     section = _section(field)
     if section is None:
         return
-    path += {list: "[]", dict: ".NAME"}.get(get_origin(field.annotation) or object, "")
+    container = get_origin(field.annotation)
+    path += "[]" if container is list else ".NAME" if container is dict else ""
     yield from ("", f"## `{path}`", "", (section.__doc__ or "").strip())
     if section in shown:
         yield from ("", f"Its keys are those of `{shown[section]}`.")
