@@ -1,9 +1,9 @@
 """The manual as its readers use it: its pages, and what each tells them to type, as one script.
 
 A `console` block holds commands (`$ …`, continued by a backslash, or by `> …` for a here-document) and what they print.
-The commands of a page are one script. A `yaml` or `python` block whose first line is `# name` is written to that file, at
-its place among them. What a page prints is compared where `<!-- output -->` stands before the block. An `sh` block is
-not run, and `<!-- not run: reason -->` before it says why.
+The commands of a page are one script. A `yaml` or `python` block whose first line is `# name` is written to that file,
+at its place among them. What a page prints is compared where `<!-- output -->` stands before the block. An `sh` block
+is not run, and `<!-- not run: reason -->` before it says why.
 """
 
 from __future__ import annotations

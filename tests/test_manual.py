@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -107,20 +108,20 @@ def test_the_table_of_contents_has_every_page_once() -> None:
 
 def test_every_link_leads_somewhere_over_http_too(server: ServerProcess) -> None:
     anchors: dict[str, set[str]] = {}
-    wanted: set[tuple[str, str]] = set()
+    wanted: set[str] = set()
     for page in ["", *(path.stem for path in MANUAL.glob("*.md"))]:
-        answer = server.ask(f"/docs/{page}", None, {})
+        here = f"/docs/{page}"
+        answer = server.ask(here, None, {})
         assert answer.status == 200
         assert "script" not in answer.headers["Content-Security-Policy"]
         text = answer.body.decode()
-        anchors[page] = set(re.findall(r' id="([^"]+)"', text))
-        for target in re.findall(r' (?:href|src)="([^"]+)"', text):
-            if not ELSEWHERE.match(target):
-                path, _, anchor = target.partition("#")
-                wanted.add((path.removeprefix("./") if path else page, anchor))
-    for path, anchor in sorted(wanted):
-        assert server.ask(f"/docs/{path}", None, {}).status == 200, path
-        assert not anchor or anchor in anchors[path], f"{path}#{anchor}"
+        anchors[here] = set(re.findall(r' id="([^"]+)"', text))
+        targets = re.findall(r' (?:href|src)="([^"]+)"', text)
+        wanted |= {urljoin(here, target) for target in targets if not ELSEWHERE.match(target)}
+    for target in sorted(wanted):
+        path, _, anchor = target.partition("#")
+        assert server.ask(path, None, {}).status == 200, target
+        assert not anchor or anchor in anchors[path], target
 
 
 def test_pictures_are_small() -> None:
