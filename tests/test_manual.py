@@ -67,7 +67,7 @@ def test_a_block_is_run_or_says_why_not(name: str) -> None:
     for block in blocks(PAGES_BY_NAME[name]):
         assert block.kind in KINDS, f"{block.kind!r} is no kind of block that readers or the test know"
         if block.kind == "sh":
-            assert re.fullmatch(r"not run: \S.*", block.comment, re.DOTALL), block.text
+            assert re.fullmatch(r"(not run|run): \S.*", block.comment, re.DOTALL), block.text
         if block.kind == "console":
             assert block.text.startswith("$ "), block.text
 
