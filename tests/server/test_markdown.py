@@ -72,6 +72,10 @@ def test_a_page_is_there_with_and_without_its_suffix(client: FlaskClient) -> Non
     assert client.get("/docs").headers["Location"].endswith("/docs/")
 
 
+def test_the_built_in_page_leads_to_the_manual(client: FlaskClient) -> None:
+    assert '<a id="manual" href="docs/">' in client.get("/").text
+
+
 def test_no_page_may_run_or_load_anything(client: FlaskClient) -> None:
     answer = client.get("/docs/run-it")
     policy = answer.headers["Content-Security-Policy"]
