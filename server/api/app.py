@@ -17,6 +17,7 @@ from chronotope.server.api.events import events_routes
 from chronotope.server.api.findings import findings_routes
 from chronotope.server.api.graph import grafana_routes, reading_routes
 from chronotope.server.api.health import health_routes, register_metrics
+from chronotope.server.api.manual import manual_routes
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
 from chronotope.server.api.positions import positions_routes
@@ -60,7 +61,7 @@ def create_app(
         routes(store, settings)
         for routes in (findings_routes, events_routes, question_routes, culprits_routes, rules_routes)
     ]
-    others = [*reading, positions_routes(Places(store), settings), *blueprints]
+    others = [*reading, positions_routes(Places(store), settings), manual_routes(), *blueprints]
     for blueprint in others:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, others))

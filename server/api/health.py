@@ -62,7 +62,7 @@ def register_metrics(app: Flask, registry: CollectorRegistry) -> None:
     durations = Histogram(
         "chronotope_http_request_duration_seconds",
         "Time from a request's arrival to its answer.",
-        labels[:2],
+        ("method", "route"),
         registry=registry,
         buckets=BUCKETS,
     )
