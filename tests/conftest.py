@@ -16,11 +16,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import settings
 
-from chronotope.schema.migrate import migrate
 from chronotope.schema.store import Store
+from tests.stores import EMBEDDED, KeptStore
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
+BORROWING = {"store", "module_store", "any_store"}
 
 # On a busy machine any example is slow now and then. CI takes the same examples each time; others come up elsewhere.
 settings.register_profile("patient", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
@@ -88,12 +89,25 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End the engine that tests share before one that opens a store of its own: a process has one engine."""
+    if isinstance(item, pytest.Function) and BORROWING.isdisjoint(item.fixturenames):
+        EMBEDDED.end()
+
+
 @pytest.fixture
 def store() -> Iterator[Store]:
     """An empty migrated store in the embedded engine's memory."""
-    with Store.open("chdb://memory") as opened:
-        migrate(opened)
-        yield opened
+    with EMBEDDED.lend() as lent:
+        yield lent
+
+
+@pytest.fixture(scope="module")
+def module_store() -> Iterator[Store]:
+    """The same for all tests of a file, which fill it once or tell their rows apart."""
+    with EMBEDDED.lend() as lent:
+        yield lent
 
 
 @pytest.fixture
@@ -114,9 +128,15 @@ def any_store_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-def any_store(any_store_url: str) -> Iterator[Store]:
-    """A migrated store, over each transport in turn."""
-    with Store.open(any_store_url) as opened:
-        migrate(opened)
-        yield opened
+@pytest.fixture(scope="session")
+def served_store(clickhouse_http: ClickHouseHttp) -> KeptStore:
+    """A migrated store behind HTTP that many tests borrow."""
+    return KeptStore(clickhouse_http.url("borrowed"))
+
+
+@pytest.fixture(params=["chdb", "clickhouse"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty migrated store, over each transport in turn."""
+    kept: KeptStore = EMBEDDED if request.param == "chdb" else request.getfixturevalue("served_store")
+    with kept.lend() as lent:
+        yield lent
