@@ -15,13 +15,19 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
 from chronotope.schema.store import Store
+from tests.distribution import FilesAndGroups, longest_first, number_of_workers
 from tests.stores import EMBEDDED, KeptStore
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 BORROWING = {"store", "module_store", "any_store"}
+
+# Where Python is told not to keep what it compiled, each of the many processes of a run would compile all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # On a busy machine any example is slow now and then. CI takes the same examples each time; others come up elsewhere.
 settings.register_profile("patient", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
@@ -31,6 +37,22 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--update-golden`: rewrite the golden files with what the code gives now."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden instead of comparing")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Use more workers than processors, unless the environment says how many."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else number_of_workers(config.args)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndGroups:
+    """Give each worker whole files."""
+    return FilesAndGroups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")
