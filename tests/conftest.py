@@ -15,13 +15,20 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
-from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
+from tests.distribution import FilesAndGroups, longest_first, number_of_workers
 from tests.needs import pytest_terminal_summary as pytest_terminal_summary
+from tests.stores import EMBEDDED, KeptStore
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
+BORROWING = {"store", "module_store", "any_store"}
+
+# Where Python is told not to keep what it compiled, each of the many processes of a run would compile all of it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # On a busy machine any example is slow now and then. CI takes the same examples each time; others come up elsewhere.
 settings.register_profile("patient", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
@@ -31,6 +38,22 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--update-golden`: rewrite the golden files with what the code gives now."""
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden instead of comparing")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Use more workers than processors, unless the environment says how many."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else number_of_workers(config.args)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndGroups:
+    """Give each worker whole files."""
+    return FilesAndGroups(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")
@@ -89,12 +112,25 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End the engine that tests share before one that opens a store of its own: a process has one engine."""
+    if isinstance(item, pytest.Function) and BORROWING.isdisjoint(item.fixturenames):
+        EMBEDDED.end()
+
+
 @pytest.fixture
 def store() -> Iterator[Store]:
     """An empty migrated store in the embedded engine's memory."""
-    with Store.open("chdb://memory") as opened:
-        migrate(opened)
-        yield opened
+    with EMBEDDED.lend() as lent:
+        yield lent
+
+
+@pytest.fixture(scope="module")
+def module_store() -> Iterator[Store]:
+    """The same for all tests of a file, which fill it once or tell their rows apart."""
+    with EMBEDDED.lend() as lent:
+        yield lent
 
 
 @pytest.fixture
@@ -115,9 +151,15 @@ def any_store_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-def any_store(any_store_url: str) -> Iterator[Store]:
-    """A migrated store, over each transport in turn."""
-    with Store.open(any_store_url) as opened:
-        migrate(opened)
-        yield opened
+@pytest.fixture(scope="session")
+def served_store(clickhouse_http: ClickHouseHttp) -> KeptStore:
+    """A migrated store behind HTTP that many tests borrow."""
+    return KeptStore(clickhouse_http.url("borrowed"))
+
+
+@pytest.fixture(params=["chdb", "clickhouse"])
+def any_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty migrated store, over each transport in turn."""
+    kept: KeptStore = EMBEDDED if request.param == "chdb" else request.getfixturevalue("served_store")
+    with kept.lend() as lent:
+        yield lent

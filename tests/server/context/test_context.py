@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tests.server.conftest import T0, write_history
 
 from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.errors import InvalidConfig
-from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.context.catalogue import read_catalogue, resolve
@@ -61,13 +59,6 @@ spec: {type: team, parent: commerce, children: []}
 def owned(store: Store) -> tuple[Store, FlaskClient]:
     write_history(store)
     return store, create_app(store, Settings(clock=lambda: AT_MS + 86_400_000)).test_client()
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with Store.open("chdb://memory") as opened:
-        migrate(opened)
-        yield opened
 
 
 def attributes(client: FlaskClient, service: str, at_s: int = T0 + 60) -> Any:

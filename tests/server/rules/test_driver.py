@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from tests.server.rules.history import rules_of
 
 from chronotope.schema.observations import observation_table
-from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.server.events.table import read_events
 from chronotope.server.evidence.settings import Settings
@@ -23,15 +21,13 @@ FORBIDDEN = "  - {name: dev to prod, match: {source_namespace: dev}, when: {forb
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    with Store.open("chdb://memory") as opened:
-        migrate(opened)
-        calls = [T0 + at for at in (0, 10, 20, 30, 60)]
-        opened.insert(
-            "observations",
-            observation_table({"time": calls, "layer": "trace", "source": "dev/a", "target": "prod/b", "calls": 1}),
-        )
-        yield opened
+def store(store: Store) -> Store:
+    calls = [T0 + at for at in (0, 10, 20, 30, 60)]
+    store.insert(
+        "observations",
+        observation_table({"time": calls, "layer": "trace", "source": "dev/a", "target": "prod/b", "calls": 1}),
+    )
+    return store
 
 
 def driver(store: Store, text: str = FORBIDDEN) -> tuple[RulesDriver, CollectorRegistry]:
