@@ -18,6 +18,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 
 from chronotope.schema.storage.store import Store
+from tests.compiling import compile_all, is_compiled
 from tests.distribution import FilesAndGroups, longest_first, number_of_workers
 from tests.needs import pytest_terminal_summary as pytest_terminal_summary
 from tests.stores import EMBEDDED, KeptStore
@@ -48,6 +49,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndGroups:
     """Give each worker whole files."""
     return FilesAndGroups(config, log)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile before workers start."""
+    if session.config.option.numprocesses and not session.config.option.collectonly and not is_compiled():
+        session.config.get_terminal_writer().line("compiling, this first time only ...")
+        compile_all()
 
 
 @pytest.hookimpl(tryfirst=True)
