@@ -94,7 +94,7 @@ def _described(summary: str, *, named: bool = False) -> dict[str, Any]:
         "in": "path",
         "required": True,
         "description": "A page such as `start-here`, or a file such as `images/flow.svg`.",
-        "schema": {"type": "string", "minLength": 1},
+        "schema": {"type": "string", "pattern": r"^([a-z]+/)?[A-Za-z0-9_-]+(\.[a-z]+)?$"},
     }
     answer: dict[str, Any] = {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}
     if not named:
