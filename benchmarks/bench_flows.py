@@ -19,7 +19,7 @@ from chronotope.ingest.identity.owners import Ownership
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
-from chronotope.server.running.flows import open_flow_intake
+from chronotope.server.running.flows import open_flow_queue
 
 T0_S = 1_800_000_000
 
@@ -71,10 +71,10 @@ def test_flows_to_edges(benchmark, tmp_path, requests, records, both_ends, agent
     with Store.open(f"chdb://{tmp_path}/store") as store, ThreadPoolExecutor(agents) as pool:
         migrate(store)
         vocabulary = FlowVocabulary()
-        intake, _ = open_flow_intake(store, Config(), vocabulary, KnownIdentities(claims), CollectorRegistry())
-        intake.start()
+        queue, _ = open_flow_queue(store, Config(), vocabulary, KnownIdentities(claims), CollectorRegistry())
+        queue.start()
         app = Flask("bench")
-        app.register_blueprint(flows_blueprint(vocabulary, intake.put, clock=lambda: 0, max_body_bytes=1 << 28))
+        app.register_blueprint(flows_blueprint(vocabulary, queue.put, clock=lambda: 0, max_body_bytes=1 << 28))
 
         def post(body: bytes) -> int:
             with app.test_client() as client:
@@ -85,7 +85,7 @@ def test_flows_to_edges(benchmark, tmp_path, requests, records, both_ends, agent
         cpu_s = time.process_time()
         accepted = benchmark.pedantic(lambda: list(pool.map(post, (body for body, _ in bodies))), rounds=1)
         cpu_s = time.process_time() - cpu_s
-        intake.stop()
+        queue.stop()
         found = store.rows(
             f"SELECT toString(source), toString(target), sum(connections) FROM edges_10s WHERE time >= {T0_S} "
             "GROUP BY source, target"

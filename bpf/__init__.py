@@ -1,1 +1,1 @@
-"""Reserved for the eBPF flow collector: kernel C, its loader and the flow event."""
+"""The eBPF flow collector: kernel C, its loader and the flow event."""

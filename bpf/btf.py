@@ -1,7 +1,7 @@
 """BTF, the kernel's description of its own types: offsets of fields, ids of functions and tracepoints.
 
-Invariant: an answer is what the description says, or an error that names what it lacks; whatever the bytes, nothing
-else is raised. Types are numbered from 1; 0 is void.
+Invariant: an answer is what the description says, or an error that names what is missing. No bytes can raise any
+other error. Types are numbered from 1; 0 is void.
 
 Source: https://docs.kernel.org/bpf/btf.html, "BTF Type and String Encoding".
 """

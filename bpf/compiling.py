@@ -1,11 +1,10 @@
-"""C to instructions of the BPF machine, with the bcc of Debian's `python3-bpfcc`.
+"""Compile C to BPF instructions, with the bcc of Debian's package `python3-bpfcc`.
 
-Invariant: only the package `bcc` is taken from the system's Python, nothing else of it becomes importable; no header of
-any kernel is needed or used (`headers/` holds what bcc's own headers ask for).
+Invariant: only the package `bcc` is imported from the system's Python, nothing else of it. No kernel headers are needed
+or used: `headers/` holds what bcc's own headers ask for.
 
-The compiler runs in a process of its own, which is this module's `main`: it needs twice the memory of all else in an
-agent, and what it has to say of a source comes as an error and not on somebody's terminal. The maps that it made come
-over a socket.
+The compiler runs in a process of its own, which is this module's `main`. It needs twice the memory of the rest of an
+agent, and its messages must become errors and not text on a terminal. The maps that it makes come over a socket.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The system call bpf(2): load and attach programs, read and change maps, run iterators.
 
-Invariant: a refusal becomes a `KernelRefused` that says what was refused, why, and which capability or version would
-allow it; whatever is opened here is a file descriptor of the caller.
+Invariant: when the kernel refuses, `KernelRefused` says what was refused, why, and which capability or version would
+allow it. The caller owns every file descriptor that is opened here.
 
 Source: include/uapi/linux/bpf.h, union bpf_attr.
 """
@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class KernelRefused(ChronotopeError):
-    """The kernel does not let us do it, or cannot."""
+    """The kernel refuses, or does not know the operation."""
 
 
 def load_program(name: str, instructions: bytes, kind: int, target: int = 0) -> int:
@@ -138,7 +138,7 @@ def update(table: int, key: bytes, value: bytes) -> None:
 
 
 def read_entries(table: int, keys: np.dtype, values: np.dtype) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give keys and values of a hash map in pieces of some thousand; what is added meanwhile may be missed.
+    """Yield keys and values of a hash map in pieces of some thousand. Entries added meanwhile may be missed.
 
     Raises:
         KernelRefused: the kernel has no batches (before 5.6).
@@ -162,7 +162,7 @@ def read_entries(table: int, keys: np.dtype, values: np.dtype) -> Iterator[tuple
 
 
 def delete_entries(table: int, keys: np.ndarray) -> None:
-    """Delete keys of a hash map; those that are gone already are passed over."""
+    """Delete keys of a hash map. Keys that are gone already are skipped."""
     while len(keys):
         answer, done = _batch(_DELETE_BATCH, table, None, None, np.ascontiguousarray(keys), None)
         keys = keys[done + (1 if answer < 0 else 0) :]
@@ -176,7 +176,7 @@ def _batch(
     keys: np.ndarray,
     values: np.ndarray | None,
 ) -> tuple[int, int]:
-    """One call; return its answer and how many entries it did."""
+    """Make one call; return its answer and the number of entries it handled."""
     attributes = ctypes.create_string_buffer(
         struct.pack(
             "<QQQQIIQQ",
@@ -192,7 +192,7 @@ def _batch(
 
 
 def missed_runs(program: int) -> int:
-    """Return how often a program was not run as it ran already on that CPU; 0 where the kernel does not count."""
+    """Return how often a program was skipped because it already ran on that CPU; 0 if the kernel does not count."""
     of = ctypes.create_string_buffer(_PROGRAM_BYTES)
     _bpf(_INFORMATION, struct.pack("<IIQ", program, _PROGRAM_BYTES, ctypes.addressof(of)))
     misses: int = struct.unpack_from("<Q", of, _MISSES)[0]
@@ -200,7 +200,7 @@ def missed_runs(program: int) -> int:
 
 
 def wait_for_programs() -> None:
-    """Return when every program that runs now has ended: a grace period of RCU.
+    """Wait until every program that runs now has ended: a grace period of RCU.
 
     Raises:
         KernelRefused: the kernel has no membarrier (before 4.3).

@@ -1,6 +1,6 @@
-"""Network namespaces of the host: which there are, and work done inside one.
+"""The network namespaces of the host: find them, and run a function in one.
 
-Invariant: only a thread of its own ever changes its namespace, and it ends with the work; no other thread notices.
+Invariant: only a thread made for the work changes its namespace, and it ends with the work. No other thread notices.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find_namespaces(proc: Path = Path("/proc")) -> dict[int, str]:
 
 
 class Namespaces:
-    """The same, for one who asks again and again: processes that were seen are asked again after a while only."""
+    """The same for repeated calls: a known process is looked at again only after a while."""
 
     def __init__(self, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
         self._proc = proc
@@ -37,7 +37,7 @@ class Namespaces:
         self._known: dict[str, int] = {}  # path → inode number
 
     def find(self) -> dict[int, str]:
-        """Return what find_namespaces does; whoever goes to another namespace is found there within ten seconds."""
+        """Return what find_namespaces does. A process that changes its namespace is found there within ten seconds."""
         now_s = self._clock()
         if now_s - self._asked_s >= _ASK_AGAIN_S:
             self._known.clear()
@@ -62,7 +62,7 @@ def own_namespace() -> int:
 
 
 def in_namespace(path: str, work: Callable[[], T]) -> T:
-    """Do the work in a namespace, and return what it returns.
+    """Run a function in a namespace, and return its result.
 
     Raises:
         KernelRefused: the namespace cannot be entered; a namespace that is gone is `FileNotFoundError`.

@@ -1,8 +1,7 @@
-"""Where the programs find what they read in the running kernel's structs, as `-D` flags from its BTF.
+"""Offsets of fields in the running kernel's structs, as `-D` flags for the compiler, from its BTF.
 
-Invariant: every offset that the programs name is here and comes from BTF, and a kernel that lacks one is refused by its
-name.
-Compiled against another kernel's headers instead, byte counts would be wrong and nothing would say so.
+Invariant: every offset that the programs name is here and comes from BTF. A kernel that lacks one is refused by the
+field's name. Code that is compiled against another kernel's headers counts wrong bytes, and nothing says so.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _FIELDS = {
 
 
 def offset_flags(btf: Btf) -> list[str]:
-    """Return the compiler flags that tell the offsets.
+    """Return the compiler flags with the offsets.
 
     Raises:
         UnknownType: this kernel lacks a struct, field or function; the message names it.

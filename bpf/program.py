@@ -1,4 +1,4 @@
-"""The kernel programs while they run: loaded, attached, read.
+"""The running kernel programs: load, attach and read them.
 
 Invariant: every byte and connection that the programs see is in exactly one answer of `read`, or is counted in
 `counters` as lost. Reading never stops the programs.
@@ -52,7 +52,7 @@ class Limits:
     """How much the kernel keeps at most."""
 
     connections: int = 131_072  # that live at one time; there is room for some more
-    detailed: int = 4_096  # that close between two reads and are told one by one; beyond it, summed by pair
+    detailed: int = 4_096  # that close between two reads and are reported one by one; beyond it, summed by pair
     pairs: int = 16_384  # of client, server, port and process that are summed between two reads
     datagrams: int = 65_536  # pairs of UDP sockets between two reads
 
@@ -70,7 +70,7 @@ class Limits:
 
     @property
     def places(self) -> int:
-        """How many places connections have: a power of two of which they fill two thirds at most; see places.c."""
+        """The number of places for connections: a power of two, filled to two thirds at most; see places.c."""
         return 1 << (max(self.connections, 8) * 3 // 2 - 1).bit_length()
 
     @property
@@ -130,7 +130,7 @@ class FlowProgram:
         self.processes = Ring(self._maps["seen"], self.limits.seen_bytes, PROCESS)
 
     def read(self, namespaces: Mapping[int, str]) -> np.ndarray:
-        """Return FLOW[N]: what happened since the last call, and who listens now (role LISTENER).
+        """Return FLOW[N]: what happened since the last call, and the current listeners (role LISTENER).
 
         Args:
             namespaces: inode number → path, of those whose living connections are looked at.
@@ -150,7 +150,7 @@ class FlowProgram:
         return np.concatenate(found)
 
     def counters(self) -> dict[str, int]:
-        """Return what was counted since the start, by the names of COUNTERS.
+        """Return the counts since the start, by the names of COUNTERS.
 
         Beside them, `lost_changes`: changes of TCP state in an interrupt of the program for such changes, which the
         kernel lets nobody see.
@@ -160,7 +160,7 @@ class FlowProgram:
         }
 
     def close(self) -> None:
-        """Detach the programs; what was not read is lost."""
+        """Detach the programs. What was not read is lost."""
         self._closed.close()
         self.processes.close()
         self._close_descriptors()
@@ -250,7 +250,7 @@ class FlowProgram:
 
 
 def listeners_of(flows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part the answer of `read`: FLOW[N] connections and datagrams, FLOW[M] listeners."""
+    """Split the answer of `read`: FLOW[N] connections and datagrams, FLOW[M] listeners."""
     is_listener = flows["role"] == LISTENER
     return flows[~is_listener], flows[is_listener]
 

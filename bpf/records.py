@@ -1,4 +1,4 @@
-"""The records that the kernel programs leave, as NumPy types: the layouts of flow_event.h.
+"""The records of the kernel programs as NumPy types: the layouts of flow_event.h.
 
 Invariant: sizes and offsets are those of the C structs, which have no padding.
 """

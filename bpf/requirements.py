@@ -1,7 +1,6 @@
-"""What the programs need of a host, and whether it is there.
+"""What the programs need of a host, and a check whether it is there.
 
-Invariant: each requirement is told alone, with what it is for and what would mend it; nothing is left
-behind.
+Invariant: each requirement is reported by itself, with its purpose and its remedy. The check leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21,
 
 
 class Requirement(NamedTuple):
-    """One thing that a host has or lacks."""
+    """One requirement, and whether the host meets it."""
 
     name: str
     met: bool
@@ -31,14 +30,14 @@ class Requirement(NamedTuple):
 
 
 def missing_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]:
-    """Return those that this process lacks of all that an agent has a use for; CAP_SYS_ADMIN includes the newer two."""
+    """Return the capabilities that an agent can use and this process lacks; CAP_SYS_ADMIN includes the newer two."""
     held = next((int(line.split()[1], 16) for line in status.read_text().splitlines() if line.startswith("CapEff")), 0)
     lacking = {name for name, bit in _CAPABILITIES.items() if not held >> bit & 1}
     return frozenset(lacking if "CAP_SYS_ADMIN" in lacking else lacking - {"CAP_BPF", "CAP_PERFMON"})
 
 
 def require_capabilities() -> None:
-    """Do nothing where programs may be loaded.
+    """Check that this process may load programs.
 
     Raises:
         KernelRefused: they may not; the message names the capabilities.
@@ -58,7 +57,7 @@ def cgroup_root(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
 
 
 def check_host() -> list[Requirement]:
-    """Return all requirements. The programs are loaded for a moment, when nothing that they need is missing."""
+    """Return all requirements. The programs are loaded for a moment if nothing they need is missing."""
     lacking = missing_capabilities()
     found = [
         _capability("CAP_BPF", lacking, "to load programs", needed=True),

@@ -1,7 +1,7 @@
-"""Records of one size from a ring buffer of the kernel, as an array.
+"""Read the kernel's ring buffer as an array of records of one size.
 
-Invariant: a record is given once, whole, in the order in which it was reserved; a record that is still being written
-ends the reading, and is given the next time.
+Invariant: each record is returned once, whole, in the order of its reservation. A record that is still being written
+ends the reading, and is returned the next time.
 
 Source: https://docs.kernel.org/bpf/ringbuf.html; kernel/bpf/ringbuf.c for the layout of the memory.
 """
@@ -39,7 +39,7 @@ class Ring:
         self._poll.register(descriptor, select.POLLIN)
 
     def read(self) -> np.ndarray:
-        """Return what is there, and make room."""
+        """Return the records that are there, and free their space."""
         begin = self._position(self._consumer)
         ready = (self._position(self._rest) - begin) // self._record.itemsize
         at = begin & (self._size - 1)
@@ -51,7 +51,7 @@ class Ring:
         return kept
 
     def wait(self, timeout_s: float) -> bool:
-        """Return whether something came before the time was over."""
+        """Wait for records; return whether some came in time."""
         return bool(self._poll.poll(timeout_s * 1000))
 
     def close(self) -> None:

@@ -1,8 +1,7 @@
-"""Addresses as an identity names them: an IP address, a CIDR network, or a host name.
+"""Addresses of an identity: an IP address, a CIDR network, or a host name.
 
-Invariant: one place has one spelling. IPv4 and IPv4-mapped IPv6 are one address space (an IPv4
-address is the 128-bit number of its mapped form); host names compare in lower case without a last
-dot; zones (`%eth0`) are left out.
+Invariant: one address range has one spelling. IPv4 and IPv4-mapped IPv6 are one address space (an IPv4 address is the
+128-bit number of its mapped form). Host names compare in lower case without a last dot. Zones (`%eth0`) are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _MAPPED = 0xFFFF << 32
 _NOWHERE = frozenset({"", "-"})
 
 
-class Place(NamedTuple):
+class AddressRange(NamedTuple):
     """A network of `bits` leading bits of `number`, or a host name (`bits` is -1). Bits 128: one address."""
 
     bits: int
@@ -27,7 +26,7 @@ class Place(NamedTuple):
     host: str = ""
 
 
-NOWHERE = Place(-1)
+NOWHERE = AddressRange(-1)
 
 
 def parse_ip(text: str) -> int | None:
@@ -41,25 +40,25 @@ def parse_ip(text: str) -> int | None:
 
 
 @lru_cache(maxsize=262144)
-def place_of(text: str) -> Place:
+def observed_range(text: str) -> AddressRange:
     """Return the place that an observed address names; `NOWHERE` for none and for the unspecified address."""
     text = text.strip()
     number = parse_ip(text)
     if number is not None:
-        return NOWHERE if number in (0, _MAPPED) else Place(BITS, number)
+        return NOWHERE if number in (0, _MAPPED) else AddressRange(BITS, number)
     host = text.lower().rstrip(".")
-    return NOWHERE if host in _NOWHERE else Place(-1, 0, host)
+    return NOWHERE if host in _NOWHERE else AddressRange(-1, 0, host)
 
 
-def parse_place(text: str) -> Place:
-    """Return the place an identity claims: like `place_of`, and CIDR networks (host bits are ignored).
+def parse_address_range(text: str) -> AddressRange:
+    """Return the place an identity claims: like `observed_range`, and CIDR networks (host bits are ignored).
 
     Raises:
         InvalidValue: no address, or a network that is none.
     """
     network, slash, length = text.strip().partition("/")
     if not slash:
-        place = place_of(text)
+        place = observed_range(text)
         if place == NOWHERE:
             raise InvalidValue(f"address {text!r} is no place; use an IP address, CIDR network or host name")
         return place
@@ -67,7 +66,7 @@ def parse_place(text: str) -> Place:
     bits = int(length) + (IPV4_BITS if ":" not in network else 0) if _is_length(length) else BITS + 1
     if number is None or bits > BITS:
         raise InvalidValue(f"address {text!r} is not a network; use CIDR such as 10.0.0.0/8 or fd00::/8")
-    return Place(bits, number >> (BITS - bits) << (BITS - bits))
+    return AddressRange(bits, number >> (BITS - bits) << (BITS - bits))
 
 
 def is_ipv4(number: int) -> bool:

@@ -1,6 +1,6 @@
-"""Edge observations as Arrow columns: what every collector hands to the store.
+"""Edge observations as Arrow columns: every collector hands them to the store.
 
-Invariant: `observation_table` gives each column of the landing table, in its type; a measure nobody gave is 0.
+Invariant: `observation_table` gives each column of the table `observations`, in its type. A missing measure is 0.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ INSIDE = 3
 REPORTER_UNSAID, REPORTER_SOURCE, REPORTER_TARGET = 0, 1, 2
 # No end did: what the resolution of intermediaries wrote, and takes back when it knows better.
 REPORTER_RESOLUTION = 3
+
+# How it is known which end of a flow is the caller. A greater number is better evidence. The numbers are in stores
+# (`flows.direction`, `edge_directions`) and never change.
+BY_ORDER, BY_PORT, BY_SYN = 0, 1, 2
+DIRECTIONS = ("unknown", "port", "syn")  # as the API says it, by number
 
 VIA_SEPARATOR = "\x1f"
 MOST_CODES = 100  # response codes of one edge that a collector keeps apart; a label with more is no code
@@ -63,7 +68,7 @@ _DEFAULT_TEXT = {"protocol": "unknown", "via": "", "source_kind": "service", "ta
 
 
 def observation_table(columns: Mapping[str, Any]) -> pa.Table:
-    """Make the landing table's columns from those given, N rows.
+    """Return all columns of the table `observations` from the given ones, N rows.
 
     Args:
         columns: `time` (Unix seconds, a multiple of 10), `layer`, `source`, `target` are required; arrays, lists or

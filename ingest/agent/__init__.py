@@ -1,1 +1,1 @@
-"""The collector of flows on one host: what its kernel programs saw, as records on their way to a server."""
+"""The flow agent on one host: it reads the kernel programs and sends flow records to a server."""

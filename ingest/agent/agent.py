@@ -1,6 +1,7 @@
-"""The agent as a whole: programs, collector, spool and sender, opened and closed in order.
+"""The whole agent: it opens and closes programs, collector, spool and sender in order.
 
-Invariant: what was collected before it stops is sent, or in the spool's directory; what neither can take is counted.
+Invariant: what was collected before the agent stops is sent, or is in the spool's directory. What neither can take is
+counted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """All that comes from the command line."""
+    """The settings of the command line."""
 
     server: str
     interval_s: int = 5
@@ -82,7 +83,7 @@ class FlowAgent:
         self._program.close()
 
     def run(self, stopping: threading.Event) -> None:
-        """Collect and send until told to stop."""
+        """Collect and send until `stop` is set."""
         threading.Thread(target=self._report, args=(stopping,), name="report", daemon=True).start()
         self._collector.run(self._settings.interval_s, stopping)
 

@@ -1,8 +1,7 @@
-"""Whose the host's own addresses are: claims for the server, as the heartbeats of its API.
+"""Claims of ownership for the host's own addresses, sent to the server as heartbeats.
 
-Invariant: an address is claimed for a service without a port only where its network namespace has shown one service
-and no other; else each address and port that is listened on is claimed for whoever listens there. Loopback is never
-claimed.
+Invariant: an address is claimed for a service without a port only if its network namespace has shown one service and no
+other. Otherwise each address and port is claimed for the process that listens there. Loopback is never claimed.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Claim(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """A socket that serves: its namespace, where, and whose it is."""
+    """A listening socket: its namespace, its address and port, and its owner."""
 
     netns: int
     address: str  # also the unspecified one
@@ -40,7 +39,7 @@ class Listener(NamedTuple):
 
 
 def listeners_from(found: np.ndarray, owners: Iterable[Owner]) -> list[Listener]:
-    """Return the listeners that FlowProgram.read told: FLOW[N], with N owners."""
+    """Return the listeners in an answer of FlowProgram.read: FLOW[N], with N owners."""
     return [
         Listener(
             int(row["netns"]),
@@ -56,7 +55,7 @@ def listeners_from(found: np.ndarray, owners: Iterable[Owner]) -> list[Listener]
 def claims(
     listeners: Iterable[Listener], addresses: Mapping[int, Collection[str]], seen: Mapping[int, Collection[Owner]]
 ) -> frozenset[Claim]:
-    """Return what is to be claimed now.
+    """Return the claims for now.
 
     Args:
         listeners: all of the host.
@@ -98,7 +97,7 @@ def _only(owners: Collection[Owner]) -> tuple[str, str] | None:
 
 
 def _served(listener: Listener, addresses: Collection[str]) -> Collection[str]:
-    """The addresses of its namespace that a listener serves."""
+    """Return the addresses of a listener's namespace that it serves."""
     bound = ipaddress.ip_address(listener.address)
     if not bound.is_unspecified:
         return [listener.address] if listener.address in addresses else []

@@ -1,7 +1,7 @@
-"""The collector's rounds: at each boundary of the interval, what happened since the last goes into the spool.
+"""The collector's loop: at each end of an interval, it puts what happened since the last one into the spool.
 
-Invariant: a record lies within one interval, and intervals lie on multiples of their length, so none crosses a bucket
-of ten seconds unless a longer interval was asked for. What the kernel told is in one batch, once.
+Invariant: a record lies within one interval, and intervals begin at multiples of their length. So no record crosses a
+bucket of ten seconds, unless longer intervals were asked for. Each event of the kernel is in one batch, once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chronotope.bpf.program import FlowProgram, listeners_of
 from chronotope.bpf.records import UDP
 from chronotope.ingest.agent.claims import Claim, Listener, claim_table, claims, listeners_from
 from chronotope.ingest.agent.ownership import LocalOwners
-from chronotope.ingest.agent.records import Interval, Observer, Told, address_text, flow_table, told
+from chronotope.ingest.agent.records import DirectedFlows, Interval, Observer, address_text, directed_flows, flow_table
 from chronotope.ingest.hosts.addresses import read_addresses
 from chronotope.ingest.hosts.naming import Owner
 from chronotope.ingest.hosts.processes import Processes
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 
 class Ours(NamedTuple):
-    """What is left out because it is our own."""
+    """Our own process and connections, which are left out."""
 
     pid: int = 0
     connections: Callable[[], Collection[tuple[str, int]]] = tuple
@@ -68,7 +68,7 @@ class Collector:
         self._listening.start()
 
     def run(self, interval_s: int, stopping: threading.Event) -> None:
-        """Collect until told to stop, and once more then."""
+        """Collect until `stop` is set, and once more at the end."""
         step_ms = interval_s * 1000
         start_ms = time.time_ns() // _MS
         while not stopping.is_set():
@@ -86,7 +86,7 @@ class Collector:
             start_ms = end_ms if 0 <= now_ms - end_ms < step_ms else now_ms // step_ms * step_ms
 
     def collect(self, interval: Interval) -> None:
-        """Put what happened in an interval that ends now."""
+        """Put the records of an interval that ends now into the spool."""
         observer = Observer(self._host, self._own_netns, time.time_ns() - time.monotonic_ns())
         namespaces = self._namespaces()
         flows, listeners = listeners_of(self._program.read(namespaces))
@@ -94,7 +94,7 @@ class Collector:
         self._carried = later
         self._hear()
         owners = self._owners.listen(listeners)
-        seen = told(flows, self._ours.connections(), self._ours.pid)
+        seen = directed_flows(flows, self._ours.connections(), self._ours.pid)
         table = flow_table(seen, self._owners, interval, observer, self._translations(namespaces))
         self._claim(listeners_from(listeners, owners), seen, namespaces, interval)
         for begin in range(0, table.num_rows, _BATCH_RECORDS):
@@ -102,12 +102,12 @@ class Collector:
         self.records += table.num_rows
 
     def close(self) -> None:
-        """Stop hearing of processes."""
+        """Stop watching processes."""
         self._closed = True
         self._listening.join()
 
     def _first_read(self) -> np.ndarray:
-        """Find what is open already, so that it is told from here on."""
+        """Find what is open already, so that it is reported from here on."""
         flows, listeners = listeners_of(self._program.read(self._namespaces()))
         self._owners.listen(listeners)
         return flows
@@ -124,9 +124,11 @@ class Collector:
 
     def _hear(self) -> None:
         with self._hearing:
-            self._processes.hear(self._program.processes.read())
+            self._processes.learn(self._program.processes.read())
 
-    def _claim(self, listeners: list[Listener], seen: Told, namespaces: dict[int, str], interval: Interval) -> None:
+    def _claim(
+        self, listeners: list[Listener], seen: DirectedFlows, namespaces: dict[int, str], interval: Interval
+    ) -> None:
         """Put claims when they changed, and from time to time."""
         code, owners = self._owners(seen.flows)
         for netns, place in {*zip(seen.flows["netns"].tolist(), code.tolist(), strict=True)}:
@@ -156,15 +158,15 @@ class Collector:
 
 
 def _part(flows: np.ndarray, end_ms: int, observer: Observer) -> tuple[np.ndarray, np.ndarray]:
-    """Part what closed before the end of the interval, and what closed while it was read."""
+    """Split the flows that closed before the end of the interval from those that closed while it was read."""
     closed_ms = (flows["at_ns"].astype(np.int64) + observer.wall_less_monotonic_ns) // _MS
     single = (flows["transport"] != UDP) & (flows["local_port"] > 0) & (flows["remote_port"] > 0)
     later = single & (flows["alive"] == 0) & (closed_ms >= end_ms)
     return flows[~later], flows[later]
 
 
-def _datagram_listeners(seen: Told, code: np.ndarray, owners: list[Owner]) -> list[Listener]:
-    """UDP sockets that were seen to serve: nobody lists those that wait."""
+def _datagram_listeners(seen: DirectedFlows, code: np.ndarray, owners: list[Owner]) -> list[Listener]:
+    """Return the UDP sockets that were seen to serve. The kernel does not list those that only wait."""
     rows = np.flatnonzero((seen.flows["transport"] == UDP) & seen.is_server)
     places = {
         (int(seen.flows["netns"][row]), seen.server[row].tobytes(), int(seen.server_port[row]), int(code[row]))

@@ -16,7 +16,7 @@ LOST = "lost_"
 
 
 class AgentMetrics(MetricsCollector):
-    """Reads the parts when it is asked."""
+    """Reads the agent's parts at each scrape."""
 
     def __init__(self, program: FlowProgram, limits: Limits, collector: Collector, spool: Spool, sent: Sent) -> None:
         self._program = program

@@ -1,6 +1,6 @@
-"""Whose the local end of each flow is: by its process, its socket, or whoever listens there.
+"""The owner of the local end of each flow: found by its process, its socket, or the process that listens there.
 
-Invariant: one question to a process, a socket or a listener answers for all flows that have it.
+Invariant: each process, socket and listener is looked up once for all flows that have it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROCESS, _SOCKET, _LISTENER = 0, 1, 2
 
 
 class LocalOwners:
-    """Owners of local ends. Not thread-safe."""
+    """Finds the owners of local ends. Not thread-safe."""
 
     def __init__(self, processes: Processes, clock: Callable[[], float] = time.monotonic) -> None:
         self._processes = processes
@@ -28,7 +28,7 @@ class LocalOwners:
         self._listeners: dict[tuple[int, int], Owner] = {}  # namespace and port
 
     def listen(self, listeners: np.ndarray) -> list[Owner]:
-        """Take FLOW[N] listeners as those there are now, and return their owners."""
+        """Replace the known listeners by FLOW[N], and return their owners."""
         inodes = listeners["inode"].tolist()
         self._find(inodes)
         owners = [self._processes.owner_of_socket(inode) for inode in inodes]

@@ -1,7 +1,7 @@
-"""What the kernel told, as flow records of the HTTP API.
+"""The kernel's flows as flow records of the HTTP API.
 
-Invariant: a record's client is the end that opened the connection, on whichever side of it we are; bytes are seen from
-there. What says nothing new (no bytes, nothing opened or failed) makes no record.
+Invariant: a record's client is the end that opened the connection, whether it is local or remote; bytes are counted
+from the client's view. A flow with no news (no bytes, nothing opened or failed) makes no record.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.bpf.records import CLIENT, PORT, SERVER, SYN, UDP
+from chronotope.ingest.flows.ports import second_serves
 from chronotope.ingest.hosts.naming import Owner
 from chronotope.ingest.hosts.translations import Translations
-from chronotope.schema.directions import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
+from chronotope.schema.observations import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
 
 _MS = 1_000_000
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _TIME = pa.timestamp("ms", tz="UTC")
-_KINDS_FROM = (1024, 32768)  # ports: well-known below, ephemeral (Linux's own range and IANA's) from there on
 _OBSERVERS, _TRANSPORTS = ("client", "server"), ("tcp", "udp")
 
 
@@ -33,15 +33,15 @@ class Interval(NamedTuple):
 
 
 class Observer(NamedTuple):
-    """Who observes: the host's name, its own network namespace, and the clock."""
+    """The observing host: its name, its own network namespace, and its clock."""
 
     host: str
     netns: int
     wall_less_monotonic_ns: int
 
 
-class Told(NamedTuple):
-    """Flows of one interval, with their ends in order: FLOW[N], and columns of N."""
+class DirectedFlows(NamedTuple):
+    """Flows of one interval with client and server: FLOW[N], and columns of N."""
 
     flows: np.ndarray
     is_server: np.ndarray  # bool: the local end is the server
@@ -52,8 +52,8 @@ class Told(NamedTuple):
     server_port: np.ndarray
 
 
-def told(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), own_pid: int = 0) -> Told:
-    """Return the flows that say something, without our own.
+def directed_flows(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), own_pid: int = 0) -> DirectedFlows:
+    """Return the flows that have news, without our own.
 
     Args:
         flows: FLOW[N] without listeners.
@@ -71,7 +71,7 @@ def told(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), own_pid: int
     is_server, direction = _roles(flows)
     local, remote = flows["local_address"], flows["remote_address"]
     own, other = flows["local_port"], flows["remote_port"]
-    return Told(
+    return DirectedFlows(
         flows,
         is_server,
         direction,
@@ -83,7 +83,7 @@ def told(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), own_pid: int
 
 
 def flow_table(
-    seen: Told,
+    seen: DirectedFlows,
     owners: Callable[[np.ndarray], tuple[np.ndarray, list[Owner]]],
     interval: Interval,
     observer: Observer,
@@ -133,15 +133,13 @@ def flow_table(
 
 
 def _roles(flows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(whether the local end serves, how that is known). Of UDP that does not tell, the lower port serves: known by
-    port where the two are of different kinds, else by nothing."""
+    """(whether the local end serves, how that is known). UDP does not always tell: then the ports decide."""
     role, origin = flows["role"], flows["origin"]
     guessed = (role != CLIENT) & (role != SERVER)
-    lower = flows["local_port"] < flows["remote_port"]
-    kinds = [np.searchsorted(_KINDS_FROM, flows[port], "right") for port in ("local_port", "remote_port")]
-    alike = guessed & (kinds[0] == kinds[1])
-    direction = np.select([origin == SYN, (origin == PORT) | ~alike], [BY_SYN, BY_PORT], BY_ORDER)
-    return (role == SERVER) | (guessed & lower), direction
+    remote_serves, ports_tell = second_serves(flows["local_port"], flows["remote_port"])
+    known = (origin == PORT) | ~guessed | ports_tell
+    direction = np.select([origin == SYN, known], [BY_SYN, BY_PORT], BY_ORDER)
+    return (role == SERVER) | (guessed & ~remote_serves), direction
 
 
 def _times(flows: np.ndarray, interval: Interval, offset_ns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,8 +152,8 @@ def _times(flows: np.ndarray, interval: Interval, offset_ns: int) -> tuple[np.nd
     return start, end
 
 
-def _behind(seen: Told, translations: Mapping[int, Translations]) -> tuple[pa.Array, pa.Array]:
-    """Address and port of the server that really answers, of clients' flows that were translated."""
+def _behind(seen: DirectedFlows, translations: Mapping[int, Translations]) -> tuple[pa.Array, pa.Array]:
+    """Return address and port of the real server, for clients' flows that were translated."""
     count = len(seen.flows)
     address, port = np.full(count, None, object), np.zeros(count, np.uint16)
     known = {connection: real for table in translations.values() for connection, real in table.items()}
@@ -174,8 +172,8 @@ def _behind(seen: Told, translations: Mapping[int, Translations]) -> tuple[pa.Ar
     return pa.array(address, pa.string()), pa.array(port, mask=port == 0)
 
 
-def _hosts(seen: Told, observer: Observer) -> pa.DictionaryArray:
-    """The host of each; loopback of another namespace is another machine's."""
+def _hosts(seen: DirectedFlows, observer: Observer) -> pa.DictionaryArray:
+    """Return the host of each flow. Loopback of another namespace counts as another machine."""
     inside = (seen.flows["netns"] != observer.netns) & _is_loopback(seen.server)
     spaces, code = np.unique(np.where(inside, seen.flows["netns"], 0), return_inverse=True)
     return _named(code, [f"{observer.host}/{space}" if space else observer.host for space in spaces.tolist()])
@@ -191,7 +189,7 @@ def _is_loopback(addresses: np.ndarray) -> np.ndarray:
 
 
 def _named(codes: np.ndarray, names: Sequence[str | None]) -> pa.DictionaryArray:
-    """The names of codes, each written once; a code whose name is None is null."""
+    """Return the names of codes, each written once. A code whose name is None is null."""
     absent = np.array([name is None for name in names] or [True])
     texts = pa.array([name or "" for name in names], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=absent[codes.astype(np.int64)]), texts)

@@ -1,7 +1,7 @@
-"""The way to the server: one batch after the other, until each was taken.
+"""Send batches to the server, one after the other, until each was taken.
 
-Invariant: a batch is forgotten only when the server has taken it, or says that it never will. While the server is away
-it is tried after a second, and less and less often, down to every half minute.
+Invariant: a batch is removed only when the server has taken it, or says that it never will. While the server is away,
+the sender tries again after one second, then less and less often, at least every half minute.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Sent:
-    """What has become of batches and records so far."""
+    """Counts of batches and records by outcome."""
 
     batches: int = 0
     records: int = 0
@@ -68,7 +68,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Send what is left as long as the server takes it and there is time; the rest stays in the spool."""
+        """Send what is left as long as the server takes it and time remains. The rest stays in the spool."""
         self._stopping.set()
         self._spool.wake()
         self._thread.join(timeout_s)
@@ -80,7 +80,7 @@ class Sender:
             self._disconnect()
 
     def _empty(self) -> None:
-        """Send what comes, until told to stop and nothing is left or the server takes nothing."""
+        """Send what comes, until the sender stops and nothing is left, or the server takes nothing."""
         wait_s = _FIRST_WAIT_S
         while True:
             batch = self._spool.oldest(timeout_s=1.0)

@@ -1,7 +1,8 @@
-"""Batches that wait for the server: in a directory, or in memory.
+"""Batches that wait for the server, in a directory or in memory.
 
-Invariant: batches leave in the order in which they came, each with one key for ever: one sent twice counts once. No
-more than the limit is kept: the oldest goes first, and is counted. A batch in the directory outlives the process.
+Invariant: batches leave in the order in which they came. Each has one key for ever, so a batch that is sent twice
+counts once. When the limit is reached, the oldest batch is dropped and counted. A batch in the directory outlives the
+process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Spool:
     """A queue of batches. Safe for threads: one puts, another takes."""
 
     def __init__(self, directory: Path | None, limit_bytes: int) -> None:
-        """Take up what an earlier process left.
+        """Load the batches that an earlier process left.
 
         Raises:
             SpoolUnusable: the directory cannot be made, read or written.
@@ -65,7 +66,7 @@ class Spool:
             self._resume(directory)
 
     def put(self, route: str, body: bytes) -> None:
-        """Add a batch; where the directory cannot be written, it waits in memory."""
+        """Add a batch. If the directory cannot be written, it waits in memory."""
         name = f"{time.time_ns():020d}-{route}-{uuid.uuid4().hex}"
         batch = Batch(route, name, len(body), self._write(name, body), body)
         if batch.path:
@@ -80,7 +81,7 @@ class Spool:
             self._changed.notify_all()
 
     def oldest(self, timeout_s: float = 0) -> Batch | None:
-        """Return the batch that goes next, None when none came in time. It stays until `done`."""
+        """Return the next batch, None when none came in time. It stays until `done`."""
         with self._changed:
             self._changed.wait_for(lambda: self._batches, timeout_s)
             return self._batches[0] if self._batches else None
@@ -92,7 +93,7 @@ class Spool:
                 self._forget(self._batches.popleft())
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """Wake the thread that waits in `oldest`."""
         with self._changed:
             self._changed.notify_all()
 

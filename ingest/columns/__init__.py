@@ -1,1 +1,1 @@
-"""Columns and the compiled primitives under them: dense codes, hash tables, bytes."""
+"""Columns and the compiled functions below them: dense codes, hash tables, bytes."""

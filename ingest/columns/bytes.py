@@ -1,9 +1,9 @@
-"""Compiled primitives over bytes in a NumPy array: fixed-width numbers, equality, seeded hashes.
+"""Compiled functions over bytes in a NumPy array: fixed-width numbers, equality, seeded hashes.
 
-Invariant: nothing reads outside [position, end), whatever the bytes are. Positions are uint64 throughout: unsigned
-indexing needs no test for negative ones, which is what makes arrays nearly as quick as pointers.
+Invariant: nothing reads outside [position, end), whatever the bytes are. Positions are uint64 everywhere: unsigned
+indexing needs no test for negative numbers, which makes arrays nearly as fast as pointers.
 
-A compiled function's cache notices changes of its own file only: after a change here, remove `__pycache__`.
+The cache of a compiled function notices changes of its own file only. After a change here, remove `__pycache__`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def hash_bytes(buffer: np.ndarray, position: U64, end: U64, seed: U64) -> U64:
 
 @inlined
 def same_bytes(buffer: np.ndarray, position: U64, other: np.ndarray, start: U64, size: U64) -> bool:
-    """Return whether two stretches of a size, which lie inside their arrays, are equal."""
+    """Return whether two ranges of one size, both within their arrays, are equal."""
     end, other_end = position + size, start + size
     if size < U8:
         while position < end and buffer[position] == other[start]:

@@ -1,6 +1,6 @@
-"""Replay example traces at any time: span rows for an interval, new ids, the real shapes and durations.
+"""Replay example traces at any time: span rows for an interval, with new ids and the real shapes and durations.
 
-Invariant: the same generator and interval give the same rows; intervals that follow each other neither overlap nor
+Invariant: the same generator and interval give the same rows. Intervals that follow each other neither overlap nor
 leave a gap.
 """
 

@@ -1,1 +1,1 @@
-"""History from files: what opens them and cuts them into elements."""
+"""History from files: open them and cut them into elements."""

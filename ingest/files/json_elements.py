@@ -3,9 +3,9 @@
 An element is a member of a top-level array, a member of the array under one named key of a top-level object
 (`{"data": […]}`), or else the top-level object itself. Several top-level values may follow each other.
 
-Invariant: for a valid document the elements, each parsed alone, equal those of the parsed document; no element
-larger than the limit is ever held. The work is done by columns: one NumPy pass a block finds the brackets, commas
-and colons outside strings and their depth; only those between elements reach Python.
+Invariant: for a valid document, the elements, each parsed alone, equal those of the parsed document. No element above
+the limit is ever held. The work is done by columns: one NumPy pass over a block finds the brackets, commas and colons
+outside strings, and their depth. Only the marks between elements reach Python.
 """
 
 from __future__ import annotations

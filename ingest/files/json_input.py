@@ -1,6 +1,6 @@
-"""The elements of a JSON input: of one document, or of the values that stand one a line.
+"""The elements of a JSON input: of one document, or of one value a line.
 
-Invariant: an element is taken whole or named with its place; none is held that is over the limit.
+Invariant: an element is taken whole, or is named with its position in the file. No element above the limit is held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOGGED_SKIPS = 20
 
 
 class NotUnderstood(ValueError):
-    """An element that is no span or trace of the format; the text is the reason it is counted under."""
+    """An element that is no span or trace of the format. The text is the reason under which it is counted."""
 
 
 class Element(NamedTuple):
@@ -83,13 +83,13 @@ def decode_json(text: bytes) -> object:
 
 
 def log_skip(source: InputFile, place: str, reason: str, skipped: int) -> None:
-    """Log the first skips of an import as warnings, the others for who wants to see them."""
+    """Log the first skips of an import as warnings, the others at level debug."""
     level = logging.WARNING if skipped <= _LOGGED_SKIPS else logging.DEBUG
     logger.log(level, "skipped", extra={"input": source.name, "place": place, "reason": reason})
 
 
 def _is_one_a_line(head: bytes) -> bool:
-    """Tell from the first block whether each line is a value; a document may be spread over lines in many ways."""
+    """Return whether each line is a value, by the first block. A document may be spread over lines in many ways."""
     lines = [line.removesuffix(b"\r") for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     if len(head) == BLOCK_BYTES:
         lines.pop()

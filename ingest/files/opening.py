@@ -1,7 +1,7 @@
-"""Opening input: plain, gzip or zstd, a path or standard input, as one forward stream of decompressed bytes.
+"""Open an input as one forward stream of decompressed bytes: plain, gzip or zstd, a path or standard input.
 
-Invariant: nothing here holds more than one block, whatever a compressed file claims to expand to; damage in the
-container is `InvalidPayload` naming the file, never an exception of the codec.
+Invariant: no more than one block is held, whatever size a compressed file claims to have. A damaged container is
+`InvalidPayload` with the file's name, never an exception of the codec.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Flow records of agents: who they belong to, which of two ends counts, and the edges they add up to."""
+"""Flow records: who owned their addresses, which of two reports counts, and the edges they add up to."""

@@ -1,4 +1,4 @@
-"""Which addresses have flows, and from when to when: what tells at once that a new owner changes nothing.
+"""Which addresses have flows, and between which times. It shows at once when a new owner changes nothing.
 
 Invariant: an address's interval holds the starts of all its flows; it may be wider.
 """
@@ -12,7 +12,7 @@ from numba import njit
 
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.identity.known import Change
-from chronotope.schema.addresses import BITS, Place, place_of
+from chronotope.schema.addresses import BITS, AddressRange, observed_range
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -22,7 +22,7 @@ class AddressBook:
 
     def __init__(self, vocabulary: FlowVocabulary) -> None:
         self._vocabulary = vocabulary
-        self._codes: dict[Place, list[int]] = {}
+        self._codes: dict[AddressRange, list[int]] = {}
         self._known = 0
         self._first = np.empty(0, np.int64)
         self._last = np.empty(0, np.int64)
@@ -34,7 +34,7 @@ class AddressBook:
         _widen(self._first, self._last, np.ascontiguousarray(codes, np.int64), *times)
 
     def affected(self, changes: Iterable[Change]) -> list[tuple[int, int, int]]:
-        """Return (address code, begin, end): the addresses with flows that changes may concern, and when."""
+        """Return (address code, begin, end) of the addresses with flows that changes may concern."""
         self._grow()
         found = []
         for change in changes:
@@ -43,7 +43,7 @@ class AddressBook:
                     found.append((code, change.begin_ms, change.end_ms))
         return found
 
-    def _covered(self, place: Place) -> list[int]:
+    def _covered(self, place: AddressRange) -> list[int]:
         if place.bits < 0 or place.bits == BITS:
             return self._codes.get(place, [])
         shift = BITS - place.bits
@@ -57,7 +57,7 @@ class AddressBook:
     def _grow(self) -> None:
         addresses = self._vocabulary.addresses.values
         for code in range(self._known, len(addresses)):
-            self._codes.setdefault(place_of(addresses[code]), []).append(code)
+            self._codes.setdefault(observed_range(addresses[code]), []).append(code)
         more = len(addresses) - self._known
         self._known += more
         if more:

@@ -1,7 +1,7 @@
-"""Whose addresses they were: services of both ends of flows, at each flow's start.
+"""Find the services at both ends of flows, at each flow's start.
 
-Invariant: a row's end is the service that its own agent says, else the one that owned the address then, else the
-address itself, `external` when it is public and `unknown` when it is not: never a guess.
+Invariant: the service of a row's end is the one that its own agent names, else the one that owned the address then. If
+there is none, the node is the address itself: `external` when it is public, else `unknown`. It is never a guess.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Attribution:
     def __init__(self, vocabulary: FlowVocabulary, aliases: Mapping[str, str]) -> None:
         self._vocabulary = vocabulary
         self._aliases = aliases
-        self._bare = np.empty(0, np.int32)  # node of each address that nobody owns
+        self._unowned = np.empty(0, np.int32)  # node of each address that nobody owns
         self._named = np.empty(0, np.int32)  # node of each service that an agent named
         self._owners: Identities | None = None
         self._owned = np.empty(0, np.int32)
@@ -45,7 +45,7 @@ class Attribution:
             nodes = self._nodes(codes, ports, moment, start)
             own = (rows["observer"] == observer) & (rows["own"] >= 0)
             rows[end] = np.where(own, self._named[rows["own"]], nodes)
-            owned |= np.where(own | (nodes != self._bare[codes]), np.uint8(bit), np.uint8(0))
+            owned |= np.where(own | (nodes != self._unowned[codes]), np.uint8(bit), np.uint8(0))
         rows["owned"] = owned
 
     def _nodes(self, codes: np.ndarray, ports: np.ndarray, moments: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
@@ -54,21 +54,22 @@ class Attribution:
         answers, self._answers = self._answers, None  # should this fail half-way, they are not used again
         if answers is None or not answers.has_room(len(codes)):
             answers = _Answers(len(codes))
-        asked, new = answers.ask(codes, ports, moments)
+        index, new = answers.ask(codes, ports, moments)
         texts = self._vocabulary.addresses.values
         service = self._owners.owners(texts, ports[new], times_ms[new], codes[new]).service
-        answers.tell(np.where(service >= 0, self._owned[service], self._bare[codes[new]]))
+        answers.add(np.where(service >= 0, self._owned[service], self._unowned[codes[new]]))
         self._answers = answers
-        nodes: np.ndarray = answers.nodes[asked]
+        nodes: np.ndarray = answers.nodes[index]
         return nodes
 
     def _prepare(self, owners: Identities) -> None:
         addresses, names = self._vocabulary.addresses, self._vocabulary.names
-        if len(self._bare) < len(addresses):
+        if len(self._unowned) < len(addresses):
             new = [
-                self._vocabulary.node(address, bare_kind(address)) for address in addresses.values[len(self._bare) :]
+                self._vocabulary.node(address, unowned_kind(address))
+                for address in addresses.values[len(self._unowned) :]
             ]
-            self._bare = np.append(self._bare, np.array(new, np.int32))
+            self._unowned = np.append(self._unowned, np.array(new, np.int32))
         if owners is self._owners and len(self._named) == len(names) + 1:
             return
         if owners is not self._owners:
@@ -88,10 +89,10 @@ _QUESTION = np.dtype([("moment", "<i8"), ("address", "<i4"), ("port", "<u2")])
 
 
 class _Answers:
-    """Nodes of addresses, by address, port and moment, for one snapshot of owners."""
+    """Nodes of addresses by address, port and moment, for one snapshot of owners."""
 
     def __init__(self, rows: int) -> None:
-        """Have room for a batch of so many rows, and for as many more as are remembered."""
+        """Make room for a batch of so many rows, and for the remembered ones."""
         room = rows + _REMEMBERED
         self._table = np.full(table_size(room), -1, np.int32)
         self._questions = np.empty(room, _QUESTION)
@@ -99,23 +100,23 @@ class _Answers:
         self.nodes = np.empty(room, np.int32)
 
     def has_room(self, rows: int) -> bool:
-        """Whether a batch of so many rows can be asked."""
+        """Return whether there is room for a batch of so many rows."""
         return self._count + rows <= len(self.nodes)
 
     def ask(self, codes: np.ndarray, ports: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return each row's place among the answers, and the rows that asked first what is still to be told."""
+        """Return each row's index among the answers, and the rows that are the first with a question still open."""
         found: tuple[np.ndarray, np.ndarray]
         found = _ask(codes, ports, moments, self._table, self._questions, self._count, SEED)
         return found
 
-    def tell(self, nodes: np.ndarray) -> None:
-        """Take the answers to what is new, in the order of `ask`."""
+    def add(self, nodes: np.ndarray) -> None:
+        """Add the answers to the open questions, in the order of `ask`."""
         self.nodes[self._count : self._count + len(nodes)] = nodes
         self._count += len(nodes)
 
 
 def _moments(times_ms: np.ndarray, owners: Identities) -> np.ndarray:
-    """Return int64[N]: where it is the same, an address has the same owner."""
+    """Return int64[N]: at instants with the same number, an address has the same owner."""
     if not len(times_ms):
         return times_ms
     first, last = owners.moments(np.array([times_ms.min(), times_ms.max()]))
@@ -126,7 +127,7 @@ def _moments(times_ms: np.ndarray, owners: Identities) -> np.ndarray:
 def _ask(codes, ports, moments, table, questions, count, seed):  # type: ignore[no-untyped-def]
     """Look questions up, and append those that are new."""
     mask = np.uint64(len(table) - 1)
-    asked = np.empty(len(codes), np.int32)
+    index = np.empty(len(codes), np.int32)
     new = np.empty(len(codes), np.int64)
     known = count
     for i in range(len(codes)):
@@ -143,10 +144,10 @@ def _ask(codes, ports, moments, table, questions, count, seed):  # type: ignore[
             table[slot] = count
             new[count - known] = i
             count += 1
-        asked[i] = table[slot]
-    return asked, new[: count - known]
+        index[i] = table[slot]
+    return index, new[: count - known]
 
 
-def bare_kind(address: str) -> str:
+def unowned_kind(address: str) -> str:
     """Return the kind of the node of an address that nobody owns."""
     return "external" if ipaddress.ip_address(address.partition("%")[0]).is_global else "unknown"

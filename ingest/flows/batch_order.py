@@ -1,10 +1,10 @@
 """The one order in which batches of flows and of claims count, when several servers write to one store.
 
-A position is taken by an insert under its own token: the store takes the first one, and drops any other as a
-repetition. So of two writers that want one position exactly one has it, without clocks and without locks.
+A writer takes a position by an insert under the position's own token. The store takes the first such insert, and drops
+any other as a repetition. So of two writers that want one position exactly one gets it, without clocks and locks.
 
-Invariant: positions run from 1 without gaps; what is at a position never changes. A batch that has none does not count.
-All servers use one replica of the store: one that lags behind would show each of them another order.
+Invariant: positions run from 1 without gaps, and the batch at a position never changes. A batch without a position does
+not count. All servers use one replica of the store: a replica that lags behind would show another order.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class BatchOrder:
-    """The order, as one writer uses it. `writer` is its name, which no other has."""
+    """One writer's access to the order. `writer` is its unique name."""
 
     def __init__(self, store: Store, writer: str, insert: Callable[[str, pa.Table, str], None]) -> None:
         self.writer = writer
@@ -56,7 +56,7 @@ class BatchOrder:
         return int(rows[0][0]) if rows else 0
 
     def after(self, position: int) -> list[Entry]:
-        """Return what comes after a position, in order."""
+        """Return the entries after a position, in order."""
         rows = self._store.rows(
             "SELECT position, kind, batch, writer FROM flow_batches WHERE position > {after:UInt64} AND kind != 3 "
             "ORDER BY position, written_at LIMIT 1 BY position",  # the store forgets tokens after some thousand inserts
@@ -65,7 +65,7 @@ class BatchOrder:
         return _entries(rows)
 
     def ask(self, position: int, kind: int, batch: int) -> list[Entry]:
-        """Ask for a position for a batch; return what the order is from there on: the first one has it.
+        """Try to take a position for a batch. Return the order from there on: its first entry has the position.
 
         Raises:
             StoreError: somebody has it, and the store does not show who.
@@ -80,17 +80,17 @@ class BatchOrder:
         return entries
 
     def unwritten(self, after: int, age_s: int) -> list[Entry]:
-        """Return what comes after a position and is so old by the store's clock, but not known to be written."""
+        """Return the entries after a position that are this old by the store's clock and not known to be written."""
         rows = self._store.rows(_UNWRITTEN, {"after": after, "age": age_s})
         return _entries(rows)
 
     def note_written(self, entry: Entry) -> None:
-        """Say that a position's observations are written."""
+        """Note that a position's observations are written."""
         done = entry._replace(kind=WRITTEN, writer=self.writer)
         self._insert("flow_batches", _table(done), f"written-{entry.position}")
 
     def forget(self, position: int) -> None:
-        """Drop what nobody will ask for once a position is reached: batches whose flows expired, what was written."""
+        """Drop entries that nobody needs after a position: batches whose flows expired, and notes of written ones."""
         oldest = self._store.rows("SELECT min(batch) FROM flows")[0][0]
         self._store.command(
             "DELETE FROM flow_batches WHERE position > 1 AND position <= {before:UInt64} "

@@ -1,6 +1,6 @@
-"""Checked flow records as rows: cut into buckets of ten seconds, and as columns of the table `flows` and back.
+"""Checked flow records as rows in buckets of ten seconds, and as columns of the table `flows` and back.
 
-Invariant: `rows_of(table)` gives what `landed` made, attribution aside.
+Invariant: `rows_of(table)` gives what `flow_rows` made, without the attribution.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.columns.interning import Interner
-from chronotope.ingest.flows.record import Seen
+from chronotope.ingest.columns.codes import Interner
+from chronotope.ingest.flows.record import ParsedFlows
 from chronotope.ingest.flows.rows import FLOW, MEASURES, FlowVocabulary
 from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread
 from chronotope.ingest.requests.fields import Text
@@ -33,8 +33,8 @@ _SAID = ("bucket", "start", "first", "last", "client", "server", "own", *_PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """M rows, and what only the store keeps of them."""
+class FlowRows:
+    """M rows, and their fields that only the store keeps."""
 
     rows: np.ndarray  # FLOW[M]
     instance: pa.Array
@@ -42,7 +42,7 @@ class Landed:
     active: np.ndarray
 
 
-def landed(seen: Seen, alive: np.ndarray, vocabulary: FlowVocabulary) -> Landed:
+def flow_rows(seen: ParsedFlows, alive: np.ndarray, vocabulary: FlowVocabulary) -> FlowRows:
     """Return the rows of the records that are alive, bool[N].
 
     Raises:
@@ -72,11 +72,11 @@ def landed(seen: Seen, alive: np.ndarray, vocabulary: FlowVocabulary) -> Landed:
         **{name: column[places] for name, column in measures.items()},
     }
     active_there = active[places].astype(np.uint32)
-    return Landed(_rows(columns), seen.instance.arrow(record), seen.host.arrow(record), active_there)
+    return FlowRows(_rows(columns), seen.instance.arrow(record), seen.host.arrow(record), active_there)
 
 
 def _rows(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the rows FLOW[M] of which these are the fields, block by block, see `_columns`."""
+    """Return rows FLOW[M] made of these fields, block by block, see `_columns`."""
     rows = np.zeros(len(columns["bucket"]), FLOW)
     for start in range(0, len(rows), _BLOCK):
         some = rows[start : start + _BLOCK]
@@ -99,7 +99,7 @@ def _codes(said: Text, codes: Interner[str]) -> np.ndarray:
 
 
 def flow_table(
-    rows: np.ndarray, parts: Sequence[tuple[Landed, int]], vocabulary: FlowVocabulary, batch: int, received_s: int
+    rows: np.ndarray, parts: Sequence[tuple[FlowRows, int]], vocabulary: FlowVocabulary, batch: int, received_s: int
 ) -> pa.Table:
     """Return rows as columns of the table `flows`.
 
@@ -129,7 +129,7 @@ def flow_table(
 
 
 def _columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the fields of FLOW[M] as arrays of their own, block by block: a row comes into the cache once."""
+    """Return each field of FLOW[M] as an array, block by block, so that a row comes into the CPU's cache once."""
     columns = {name: np.empty(len(rows), FLOW[name]) for name in _SAID}
     for start in range(0, len(rows), _BLOCK):
         some = rows[start : start + _BLOCK]
@@ -139,7 +139,7 @@ def _columns(rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _narrow(counts: np.ndarray) -> np.ndarray:
-    """Return counts in as few bytes as hold them: on its way into the engine a table is copied several times."""
+    """Return counts in the smallest type that holds them, because the table is copied several times on its way."""
     return counts.astype(np.min_scalar_type(counts.max(initial=0)), copy=False)
 
 

@@ -1,10 +1,10 @@
-"""How the direction of each edge is known, told to the store: once, and again when it becomes known better.
+"""Store how the direction of each edge is known: once, and again when better evidence comes.
 
-The table `edge_directions` keeps the best, so that telling the same twice, or late, or by two servers, changes nothing.
-What a process told it remembers, so that a batch of known edges costs no insert.
+The table `edge_directions` keeps the best evidence. So writing a row twice, or late, or from two servers changes
+nothing. The process remembers what it wrote, so a batch of known edges costs no insert.
 
-Invariant: what the store knows of an edge is never less than the best row that was ever attributed to it; who sent SYN
-is true of the two ends whatever else is learnt of them, so nothing is taken back.
+Invariant: the store never has less than the best evidence that was ever attributed to an edge. Nothing is taken back:
+who sent SYN stays true, whatever else becomes known.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.codes import encode
 from chronotope.ingest.columns.hashing import SEED, slot_of, table_size
-from chronotope.ingest.flows.edges import UNTOLD
+from chronotope.ingest.flows.edges import NO_DIRECTION
 from chronotope.ingest.flows.rows import FlowVocabulary
 
-_TOLD = np.dtype([("source", "<i4"), ("target", "<i4"), ("protocol", "<i4"), ("direction", "i1")])
+_STORED = np.dtype([("source", "<i4"), ("target", "<i4"), ("protocol", "<i4"), ("direction", "i1")])
 _FIRST = 8192
 
 
 class Directions:
-    """Tells what edges' directions are known by. Not thread-safe: the writer of flows has one."""
+    """Stores the best evidence of edges' directions. Not thread-safe: the writer of flows has one."""
 
     def __init__(self, vocabulary: FlowVocabulary) -> None:
         self._vocabulary = vocabulary
         self._table = _empty(2 * _FIRST)
         self._count = 0
 
-    def tell(self, edges: np.ndarray, insert: Callable[[str, pa.Table, str], None]) -> None:
-        """Store what is not told yet.
+    def write(self, edges: np.ndarray, insert: Callable[[str, pa.Table, str], None]) -> None:
+        """Store what is not stored yet.
 
         Args:
             edges: EDGE[K] of `EdgeSums.directions`.
             insert: into a table, as `Store.insert` does.
         """
         self._make_room(len(edges))
-        better = _tell(edges, self._table, SEED)
+        better = _keep_better(edges, self._table, SEED)
         if not better.any():
             return
         self._count += int(better.sum())  # at most
         try:
             insert("edge_directions", self._rows(edges[better]), "")
         except BaseException:
-            self._table, self._count = _empty(2 * _FIRST), 0  # whether it is stored is not known: tell all again
+            self._table, self._count = _empty(2 * _FIRST), 0  # whether it is stored is not known: write all again
             raise
 
     def _make_room(self, more: int) -> None:
         """Keep the table half empty."""
         if 2 * (self._count + more) <= len(self._table):
             return
-        told = self._table[self._table["direction"] != UNTOLD]
-        self._count = len(told)
-        self._table = _empty(table_size(2 * (len(told) + more)))
-        _tell(told, self._table, SEED)
+        stored = self._table[self._table["direction"] != NO_DIRECTION]
+        self._count = len(stored)
+        self._table = _empty(table_size(2 * (len(stored) + more)))
+        _keep_better(stored, self._table, SEED)
 
     def _rows(self, edges: np.ndarray) -> pa.Table:
         nodes, protocols = self._vocabulary.nodes.values, self._vocabulary.protocols.values
@@ -72,28 +72,28 @@ class Directions:
 
 
 def _empty(size: int) -> np.ndarray:
-    table = np.zeros(size, _TOLD)
-    table["direction"] = UNTOLD
+    table = np.zeros(size, _STORED)
+    table["direction"] = NO_DIRECTION
     return table
 
 
 @njit(cache=True, nogil=True)
-def _tell(edges, table, seed):  # type: ignore[no-untyped-def]
-    """Note directions in a table of slots, a power of two; return bool[K]: which are better than what was there."""
+def _keep_better(edges, table, seed):  # type: ignore[no-untyped-def]
+    """Note directions in a hash table, whose size is a power of two. Return bool[K]: which are better than before."""
     better = np.zeros(len(edges), np.bool_)
     mask = np.uint64(len(table) - 1)
     for i in range(len(edges)):
         edge = edges[i]
         source, target, protocol = edge["source"], edge["target"], edge["protocol"]
         slot = slot_of(np.uint64(source), np.uint64(target), np.uint64(protocol), mask, seed)
-        while table[slot]["direction"] != UNTOLD:
-            told = table[slot]
-            if told["source"] == source and told["target"] == target and told["protocol"] == protocol:
+        while table[slot]["direction"] != NO_DIRECTION:
+            stored = table[slot]
+            if stored["source"] == source and stored["target"] == target and stored["protocol"] == protocol:
                 break
             slot = (slot + 1) & np.int64(mask)
-        told = table[slot]
-        better[i] = edge["direction"] > told["direction"]
+        stored = table[slot]
+        better[i] = edge["direction"] > stored["direction"]
         if better[i]:
-            told["source"], told["target"], told["protocol"] = source, target, protocol
-            told["direction"] = edge["direction"]
+            stored["source"], stored["target"], stored["protocol"] = source, target, protocol
+            stored["direction"] = edge["direction"]
     return better

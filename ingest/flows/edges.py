@@ -1,8 +1,8 @@
-"""Flows to edge observations: sums by edge, ten seconds and reporter, exact and signed; and how directions are known.
+"""Sum flows to edge observations by edge, ten seconds and reporter. Sums are exact and signed.
 
-Invariant: what `EdgeSums` gives of some rows added and others taken away, added to what was stored for the latter, is
-what the former alone would give. Which end called is told by whichever end knows it best, whether or not its report is
-the one that counts.
+Invariant: let `EdgeSums` add some rows and subtract others. Its result, added to what was stored for the subtracted
+rows, is the result of the added rows alone. The direction of an edge comes from the end that knows it best, even when
+the other end's report counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.codes import encode
 from chronotope.ingest.columns.hashing import SEED, slot_of
 from chronotope.ingest.flows.ports import PortProtocols
 from chronotope.ingest.flows.rows import CLIENT, MEASURES, FlowVocabulary
@@ -32,17 +32,17 @@ EDGE = np.dtype(
         ("target", "<i4"),
         ("protocol", "<i4"),
         ("reporter", "u1"),
-        ("direction", "i1"),  # the best of the rows added, see schema/directions.py; UNTOLD: there are none
+        ("direction", "i1"),  # the best of the rows added, see schema/observations.py; NO_DIRECTION: there are none
     ]
 )
-UNTOLD = -1
+NO_DIRECTION = -1
 _LATEST = 2**63 - 1
 _FIRST_EDGES = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the configuration says of flows."""
+    """The configuration's rules for flows."""
 
     protocols: PortProtocols
     telemetry: Telemetry
@@ -58,9 +58,9 @@ class EdgeSums:
         self._table = _indexed(self._sums[:0], 2 * _FIRST_EDGES, SEED)
 
     def add(self, rows: np.ndarray, sign: int = 1) -> Counter[str]:
-        """Add rows FLOW[M], or take them away (`sign` -1); return how many make no edge, by reason."""
-        counts, target, port = rows["counts"] > 0, rows["answered"], rows["answered_port"]
-        own = rows["asked"] == target
+        """Add rows FLOW[M], or subtract them (`sign` -1). Return how many make no edge, by reason."""
+        counts, target, port = rows["counts"] > 0, rows["callee"], rows["callee_port"]
+        own = rows["caller"] == target
         telemetry = self._rules.telemetry.rows(rows, target, port)
         kept = np.flatnonzero((counts | (sign > 0)) & ~own & ~telemetry)
         protocol = self._rules.protocols(rows["transport"], port)
@@ -76,7 +76,7 @@ class EdgeSums:
         )
 
     def observations(self, vocabulary: FlowVocabulary) -> pa.Table:
-        """Return the sums as observations; those that cancel are left out."""
+        """Return the sums as observations. Sums that cancel to zero are left out."""
         sums = self._sums[: self._count]
         kept = sums[np.any([sums[name] != 0 for name in MEASURES], axis=0)]
         nodes, kinds, protocols = vocabulary.nodes.values, vocabulary.kinds, vocabulary.protocols.values
@@ -97,9 +97,9 @@ class EdgeSums:
         )
 
     def directions(self) -> np.ndarray:
-        """Return the sums that rows were added to, EDGE[K]: how directions are known; an edge may be there often."""
+        """Return the sums that rows were added to, EDGE[K], with the evidence of directions. Edges may repeat."""
         sums = self._sums[: self._count]
-        found: np.ndarray = sums[sums["direction"] != UNTOLD]
+        found: np.ndarray = sums[sums["direction"] != NO_DIRECTION]
         return found
 
     def _grow(self) -> None:
@@ -109,7 +109,7 @@ class EdgeSums:
 
 @njit(cache=True, nogil=True)
 def _slot(table, sums, bucket, source, target, protocol, reporter, seed):  # type: ignore[no-untyped-def]
-    """Where an edge's sums are, or the free place where they would go."""
+    """Return the slot of an edge's sums, or the free slot where they would go."""
     mask = np.uint64(len(table) - 1)
     ends = np.uint64(source) << np.uint64(32) ^ np.uint64(target)
     said = np.uint64(protocol) << np.uint64(2) ^ np.uint64(reporter)
@@ -130,7 +130,7 @@ def _slot(table, sums, bucket, source, target, protocol, reporter, seed):  # typ
 
 @njit(cache=True, nogil=True)
 def _indexed(sums, size, seed):  # type: ignore[no-untyped-def]
-    """A table of so many slots, a power of two, that leads to the sums of each edge; -1 where it is free."""
+    """Return a hash table of this size, a power of two, with the index of each edge's sums; -1 is a free slot."""
     table = np.full(size, -1, np.int32)
     for i in range(len(sums)):
         edge = sums[i]
@@ -157,15 +157,15 @@ def _add(edge, row, sign):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _begin(edge, row, protocol, reporter):  # type: ignore[no-untyped-def]
     edge["bucket"], edge["first"], edge["last"] = row["bucket"], _LATEST, -_LATEST
-    edge["source"], edge["target"], edge["protocol"] = row["asked"], row["answered"], protocol
-    edge["reporter"], edge["direction"] = reporter, UNTOLD
+    edge["source"], edge["target"], edge["protocol"] = row["caller"], row["callee"], protocol
+    edge["reporter"], edge["direction"] = reporter, NO_DIRECTION
     edge["connections"], edge["failed_connections"], edge["retransmits"] = 0, 0, 0
     edge["bytes_sent"], edge["bytes_received"], edge["rtt_us_sum"], edge["rtt_count"] = 0, 0, 0, 0
 
 
 @njit(cache=True, nogil=True)
 def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type: ignore[no-untyped-def]
-    """Sum rows from a place on until all are done or the sums are full; return how far that was, and their number.
+    """Sum rows from an index on, until all are done or the sums are full. Return the next index and the number of sums.
 
     A row that does not count stands beside the client's, which does: it only adds how the direction is known.
     """
@@ -173,7 +173,7 @@ def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type:
         row, protocol = rows[kept[place]], protocols[kept[place]]
         counts = row["counts"] > 0
         reporter = REPORTER_TARGET if counts and row["observer"] != CLIENT else REPORTER_SOURCE
-        slot = _slot(table, sums, row["bucket"], row["asked"], row["answered"], protocol, reporter, seed)
+        slot = _slot(table, sums, row["bucket"], row["caller"], row["callee"], protocol, reporter, seed)
         if table[slot] < 0:
             if count == len(sums):
                 return place, count
@@ -189,7 +189,7 @@ def _sum(rows, kept, start, protocols, sign, sums, table, count, seed):  # type:
 
 
 def flow_rules(config: Config, vocabulary: FlowVocabulary) -> Rules:
-    """Return what a configuration says of flows."""
+    """Return the rules of a configuration for flows."""
     said = config.telemetry
     telemetry = Telemetry(said.ports, said.addresses, said.services, vocabulary)
     return Rules(PortProtocols(config.flows.protocols, vocabulary), telemetry)

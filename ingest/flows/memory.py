@@ -1,6 +1,6 @@
-"""Flows that came lately, in memory by bucket; older ones are read back from the store when they are asked for.
+"""Recent flows in memory, by bucket. Older ones are read from the store when they are needed.
 
-Invariant: a bucket is held whole or not at all. One that is neither held nor in `_stored` has no flows.
+Invariant: a bucket is held whole or not at all. A bucket that is neither held nor in `_stored` has no flows.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class RecentFlows:
         return self._count
 
     def find(self, buckets: np.ndarray) -> list[np.ndarray]:
-        """Return the rows of buckets int64[B], in pieces FLOW[…] of one bucket each; what is written there is kept."""
-        asked = buckets.tolist()
-        self._fetch([bucket for bucket in asked if bucket in self._stored])
+        """Return the rows of buckets int64[B], in pieces FLOW[…] of one bucket each. Changes in a piece are kept."""
+        wanted = buckets.tolist()
+        self._fetch([bucket for bucket in wanted if bucket in self._stored])
         found = []
-        for bucket in asked:
+        for bucket in wanted:
             pieces = self._pieces.get(bucket)
             if pieces is None:
                 continue
@@ -49,7 +49,7 @@ class RecentFlows:
         return found
 
     def add(self, rows: np.ndarray) -> None:
-        """Keep new rows. Their buckets must have been asked for by `find` before, so that they are held whole."""
+        """Keep new rows. Call `find` for their buckets first, so that these are held whole."""
         buckets = np.ascontiguousarray(rows["bucket"])
         if (buckets[1:] < buckets[:-1]).any():
             order = np.argsort(buckets, kind="stable")

@@ -1,13 +1,11 @@
-"""The one writer of flows: many requests hand theirs in, one thread makes them durable in groups.
+"""The queue in front of the only writer of flows: many requests put flows in, one thread stores them in groups.
 
-Invariant: `put` returns only after the flows' edges are in the store; what is refused is refused before it is queued.
+Invariant: `put` returns only after the flows' edges are in the store. A refusal comes before queueing.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,13 +14,11 @@ import pyarrow as pa
 from chronotope.ingest.flows.writer import FlowWriter, Outcome, Sent
 from chronotope.ingest.writing.queue import GroupQueue, Limits
 
-logger = logging.getLogger(__name__)
-
 _LIMITS = Limits(queued=3_000_000, a_group=400_000)
 
 
-class FlowIntake:
-    """Groups what requests bring, and writes it in a thread of its own."""
+class FlowQueue:
+    """Groups the flows of requests, and writes them in a thread of its own."""
 
     def __init__(
         self,
@@ -34,10 +30,14 @@ class FlowIntake:
         self._writer = writer
         self._on_outcome = on_outcome
         self._writing = threading.Lock()
-        self._rested_at = 0.0
-        limits = replace(_LIMITS, tick_s=writer.rest_every_s)
+        limits = replace(_LIMITS, tick_s=writer.follow_every_s)
         self._queue = GroupQueue[Sent](
-            "flows", lambda sent: len(sent.flows.rows), self._write, limits, between=self._rest, store_fails=store_fails
+            "flows",
+            lambda sent: len(sent.flows.rows),
+            self._write,
+            limits,
+            regularly=self._follow_others,
+            store_fails=store_fails,
         )
         self.start, self.stop, self.put = self._queue.start, self._queue.stop, self._queue.put
 
@@ -60,14 +60,7 @@ class FlowIntake:
         with self._writing:
             self._on_outcome(self._writer.accept(group))
 
-    def _rest(self) -> None:
-        """Let the writer see what other servers did, now and then."""
-        every_s = self._writer.rest_every_s
-        if every_s is None or time.monotonic() - self._rested_at < every_s:
-            return
-        self._rested_at = time.monotonic()
-        try:
-            with self._writing:
-                self._writer.rest()
-        except Exception as error:  # noqa: BLE001 - the next one may succeed, and the writer's thread must live on
-            logger.warning("flows of other servers are not followed", extra={"error": str(error)})
+    def _follow_others(self) -> None:
+        """Let the writer see what other servers did."""
+        with self._writing:
+            self._writer.follow_others()

@@ -1,7 +1,7 @@
 """`POST /api/v1/flows`: flow records of agents.
 
-Invariant: what is answered as accepted is durable and in the graph. A request that is repeated with the same
-`Idempotency-Key` and body counts once.
+Invariant: a record that the answer counts as accepted is durable and in the graph. A request that is repeated with the
+same `Idempotency-Key` and body counts once.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from chronotope.ingest.flows.buckets import landed
-from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
+from chronotope.ingest.flows.buckets import flow_rows
+from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, parse_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.writer import Sent
 from chronotope.ingest.requests.body import read_body
@@ -37,10 +37,10 @@ def flows_blueprint(
         body, now_ms = read_body(request, max_body_bytes), clock()
         token = insert_token(request, body) if request.headers.get("Idempotency-Key") else ""
         records = read_records(request, body, FlowLine, LINE_SCHEMA, now_ms, max_body_bytes)
-        seen = seen_flows(records, time_parser(now_ms))
+        seen = parse_flows(records, time_parser(now_ms))
         accepted = int(records.alive.sum())
         if accepted:
-            put(Sent(landed(seen, records.alive, vocabulary), int(token[:16], 16) if token else 0))
+            put(Sent(flow_rows(seen, records.alive, vocabulary), int(token[:16], 16) if token else 0))
         return records.answer(accepted)
 
     return blueprint

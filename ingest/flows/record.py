@@ -1,6 +1,6 @@
-"""Flow records as an agent says them: the fields of a record, checked by columns.
+"""The fields of flow records, checked by columns.
 
-Invariant: a row that is alive can be stored as it is; whatever cannot was refused with its reason.
+Invariant: a row that is alive can be stored as it is. Every other row was refused with its reason.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ import pyarrow as pa
 from chronotope.ingest.flows.rows import MEASURES, OBSERVERS, TRANSPORTS
 from chronotope.ingest.records.spreading import LONGEST_MS
 from chronotope.ingest.requests import fields
-from chronotope.ingest.requests.fields import NO_TIME, Text
-from chronotope.ingest.requests.line_schema import TIME, Count, Traffic, line_schema
+from chronotope.ingest.requests.fields import NO_TIME, TIME, Count, Text, Traffic, line_schema
 from chronotope.ingest.requests.ndjson import ParseTime
 from chronotope.ingest.requests.outcome import Records
 from chronotope.schema.addresses import is_ipv4, parse_ip
-from chronotope.schema.directions import DIRECTIONS
 from chronotope.schema.names import MAX_NAME, service_id
+from chronotope.schema.observations import DIRECTIONS
 from chronotope.schema.times import shortened
 
 MAX_PORT = 65535
@@ -60,8 +59,8 @@ LINE_SCHEMA = line_schema(FlowLine, dict.fromkeys(_NUMBERS, pa.float64()) | {"st
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """N records, refused ones among them; only rows of `Records.alive` mean anything."""
+class ParsedFlows:
+    """N records, with refused ones among them. Only rows of `Records.alive` have a meaning."""
 
     start_ms: np.ndarray
     end_ms: np.ndarray  # not before the start
@@ -77,8 +76,8 @@ class Seen:
     counts: Mapping[str, np.ndarray]  # of MEASURES, and active
 
 
-def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
-    """Check every field of every record; what is not accepted is refused in `records`.
+def parse_flows(records: Records, parse_time: ParseTime) -> ParsedFlows:
+    """Check every field of every record. A record with a wrong field is refused in `records`.
 
     Raises:
         InvalidPayload: an Arrow column of a type that can't hold its field.
@@ -86,7 +85,7 @@ def seen_flows(records: Records, parse_time: ParseTime) -> Seen:
     start, end = _interval(records, parse_time)
     host = fields.text(records, "host").or_else("")
     server, server_port = _server(records)
-    return Seen(
+    return ParsedFlows(
         start_ms=start,
         end_ms=end,
         client=_on_host(_address(records, "client_address", required=True), host),
@@ -114,7 +113,7 @@ def _interval(records: Records, parse_time: ParseTime) -> tuple[np.ndarray, np.n
 
 
 def _address(records: Records, name: str, *, required: bool) -> Text:
-    said = fields.said(records, name)
+    said = fields.raw_text(records, name)
     addresses = list(map(address_text, said.values))
     if required:
         records.refuse(said.is_in([""]), lambda _: f"{name} is missing; use an IP address")
@@ -128,7 +127,7 @@ def _address(records: Records, name: str, *, required: bool) -> Text:
 
 
 def address_text(said: str) -> str:
-    """Return an IP address in its one spelling; empty for anything else and for the unspecified address."""
+    """Return an IP address in its one spelling; empty for other text and for the unspecified address."""
     return _address_text(said) if len(said) <= MAX_NAME else ""  # no long text is kept in memory
 
 
@@ -144,7 +143,7 @@ def _address_text(said: str) -> str:
 
 
 def _server(records: Records) -> tuple[Text, np.ndarray]:
-    """Return the server's address and port, behind NAT the translated ones where they are said."""
+    """Return the server's address and port; behind NAT the translated ones, if they are given."""
     address = _address(records, "server_address", required=True)
     port, _ = _port(records, "server_port")
     real = _address(records, "translated_server_address", required=False)
@@ -157,7 +156,7 @@ def _server(records: Records) -> tuple[Text, np.ndarray]:
 
 
 def _on_host(address: Text, host: Text) -> Text:
-    """Tell the loopback addresses of hosts apart: `127.0.0.1%host`."""
+    """Make the loopback addresses of hosts different: `127.0.0.1%host`."""
     loopback = [value for value in address.values if value.startswith("127.") or value == "::1"]
     if not loopback:
         return address
@@ -190,7 +189,7 @@ def _port(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _choice(records: Records, name: str, accepted: Sequence[str], default: str) -> np.ndarray:
-    """Return the index of each record's value among those accepted; an empty text is not one that may be said."""
+    """Return the index of each record's value among the accepted ones. A record may not give the empty text."""
     said = fields.text(records, name).or_else(default).mapped(str.lower)
     fields.accept(records, name, said, [value for value in accepted if value])
     return said.places(accepted)

@@ -1,7 +1,7 @@
 """Flows as columns: one NumPy record for each flow record and ten seconds, addresses and names as dense codes.
 
-Invariant: over its buckets a record's bytes add up to what it said; its connections are opened in its first one. Codes
-belong to one `FlowVocabulary`, made once a process; the store keeps the texts themselves.
+Invariant: a record's bytes are the sum over its buckets, and its connections are counted in its first bucket. Codes
+belong to one `FlowVocabulary`, made once a process. The store keeps the texts themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chronotope.ingest.columns.interning import Interner
+from chronotope.ingest.columns.codes import Interner
 
 MEASURES = (
     "connections", "failed_connections", "bytes_sent", "bytes_received", "retransmits", "rtt_us_sum", "rtt_count"
@@ -35,15 +35,15 @@ FLOW = np.dtype(
         ("own", "<i4"),  # FlowVocabulary.names: service of the observing side as its agent says; -1: it does not say
         ("source", "<i4"),  # FlowVocabulary.nodes: who owned the client's address; set by attribution
         ("target", "<i4"),
-        ("asked", "<i4"),  # `source`, or who the other end says it was; like the next two and `counts` set by `settle`
-        ("answered", "<i4"),  # who really answered, FlowVocabulary.nodes; UNSETTLED until that is found out
-        ("answered_port", "<u2"),
+        ("caller", "<i4"),  # `source`, or who the other end says it was; like the next two and `counts` set by `settle`
+        ("callee", "<i4"),  # who really answered, FlowVocabulary.nodes; UNSETTLED until that is found out
+        ("callee_port", "<u2"),
         ("client_port", "<u2"),  # 0: several connections are summed
         ("server_port", "<u2"),
         ("transport", "u1"),
         ("observer", "u1"),
         ("direction", "u1"),
-        ("owned", "u1"),  # OWNED_SOURCE and OWNED_TARGET: ends that are services, not bare addresses
+        ("owned", "u1"),  # OWNED_SOURCE and OWNED_TARGET: ends that are services, not unowned addresses
         ("counts", "u1"),  # 0: the other end's report counts
     ]
 )

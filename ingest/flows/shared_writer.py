@@ -1,15 +1,15 @@
 """Several writers of flows on one store: the two ends of a connection may reach different servers, and count once.
 
-All batches of all writers have one order, see batchorder.py. Every writer follows it: it takes in the rows and the
-claims of the others, batch by batch, so that what it remembers is what came before its own next batch. The writer of a
-batch writes the difference that this batch makes to the observations; over all batches these differences add up to the
-edges of all flows. A batch is durable in three inserts: its rows, its position, its difference, under a token of the
-batch. A crash before the second leaves rows that never count, and were never answered for; one between the second and
-the third is mended by the next start of any writer, or by another that runs: what came before a position is in the
-store, so its difference can be computed again, and its token lets it count once.
+All batches of all writers have one order, see batch_order.py. Every writer follows it: it takes in the rows and the
+claims of the others, batch by batch. So its memory holds what comes before its own next batch. The writer of a batch
+writes the difference that this batch makes to the observations. Over all batches, these differences add up to the edges
+of all flows. A batch is durable in three inserts: its rows, its position, and its difference under a token of the
+batch. After a crash before the second insert, the rows never count, and the request was not answered. A crash between
+the second and the third insert is mended by the next start of any writer, or by another that runs: all that comes
+before a position is in the store, so the difference can be computed again, and its token makes it count once.
 
-Invariant: as that of `FlowWriter`, of the batches that have a position. All writers have the same configuration, use
-one replica of the store, and a difference is not mended later than ten thousand inserts after its own.
+Invariant: that of `FlowWriter`, for the batches that have a position. All writers have the same configuration and use
+one replica of the store. A difference is mended at most ten thousand inserts after its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from chronotope.ingest.flows.batch_order import BASE, CLAIMS, COUNTED, FLOWS, KE
 from chronotope.ingest.flows.buckets import flow_table
 from chronotope.ingest.flows.memory import RecentFlows
 from chronotope.ingest.flows.table import (
-    EVER,
+    ALL_BATCHES,
     known_requests,
     last_batch,
     read_addresses,
@@ -45,7 +45,7 @@ _MOST_UNWRITTEN = 5_000  # older positions are not mended: the store may have fo
 
 
 class _Own(NamedTuple):
-    """A batch on its way to its position: rows as they were sent, digests of requests, and what it did."""
+    """A batch on its way to its position: its rows, the digests of its requests, and its outcome."""
 
     batch: int
     rows: np.ndarray
@@ -54,16 +54,16 @@ class _Own(NamedTuple):
 
 
 class SharedFlowWriter(FlowWriter):
-    """A writer beside others. `owners` of the base are those of the order; `heard` is told of all that others claim."""
+    """A writer beside others. The base class gets the owners of the order; `all_claims` gets all that others claim."""
 
-    rest_every_s = 1.0
+    follow_every_s = 1.0
 
     def __init__(
-        self, *plain: Any, writer: str, configured: Sequence[Ownership], heard: KnownIdentities, **more: Any
+        self, *plain: Any, writer: str, configured: Sequence[Ownership], all_claims: KnownIdentities, **more: Any
     ) -> None:
         super().__init__(*plain, **more)
         self._configured = configured
-        self._heard = heard
+        self._all_claims = all_claims
         self._order = BatchOrder(self._store, writer, self._insert)
         self._position = 0  # of the last batch that was taken in
         self._own: _Own | None = None
@@ -72,13 +72,13 @@ class SharedFlowWriter(FlowWriter):
         self._looked_at, self._looked, self._written = time.monotonic(), 0, 0
 
     def recover(self, configured: KnownIdentities) -> None:
-        """Read back what the store knows and finish what writers that died left. Call once, first."""
+        """Read what the store knows, and finish the batches of writers that died. Call once, first."""
         if not self._order.last():
             self._order.ask(1, BASE, max(last_batch(self._store), last_claims_batch(self._store)))
         self._begin()
 
     def accept(self, sent: Sequence[Sent]) -> Outcome:
-        """As `FlowWriter.accept`; requests that reached another server before are known."""
+        """As `FlowWriter.accept`. Requests that another server took before are known."""
         self.follow()
         while True:
             fresh = self._unknown(sent)
@@ -106,7 +106,7 @@ class SharedFlowWriter(FlowWriter):
         return outcome
 
     def follow(self) -> None:
-        """Take in what came to the order since."""
+        """Take in the batches that were added to the order since the last call."""
         self._take_in([] if self._torn else self._order.after(self._position))
 
     def _take_in(self, entries: Sequence[Entry]) -> None:
@@ -129,8 +129,8 @@ class SharedFlowWriter(FlowWriter):
             self._position = entry.position
         self._torn = False
 
-    def rest(self) -> None:
-        """Follow, and write what others that died did not. To be called every now and then."""
+    def follow_others(self) -> None:
+        """Follow, and write the differences of writers that died. Call it every `follow_every_s`."""
         self.follow()
         if time.monotonic() - self._looked_at < LONGEST_WRITE_S:
             return
@@ -152,7 +152,7 @@ class SharedFlowWriter(FlowWriter):
         self._position = self._order.last()
         claims = self._claims_at(self._position)
         self._owners = KnownIdentities([*self._configured, *claims])
-        self._heard.add(claims)
+        self._all_claims.add(claims)
         self._batch = max(self._batch, last_batch(self._store), last_claims_batch(self._store))
         self._addresses.note(*read_addresses(self._store, self._vocabulary))
         self._requests.clear()
@@ -190,7 +190,7 @@ class SharedFlowWriter(FlowWriter):
 
     def _take_claims(self, entry: Entry, own: _Own | None) -> None:
         claims = read_claims(self._store, batches=(entry.batch, entry.batch + 1))
-        self._heard.add(claims)
+        self._all_claims.add(claims)
         changes = self._owners.add(claims)
         affected, buckets, clients = self._concerned(changes)
         if not len(buckets):
@@ -218,7 +218,9 @@ class SharedFlowWriter(FlowWriter):
     def _claims_at(self, position: int) -> list[Ownership]:
         return read_claims(self._store, only=COUNTED, parameters={"position": position})
 
-    def _stored(self, buckets: list[int], clients: list[str] | None = None, *, before_batch: int = EVER) -> np.ndarray:
+    def _stored(
+        self, buckets: list[int], clients: list[str] | None = None, *, before_batch: int = ALL_BATCHES
+    ) -> np.ndarray:
         return read_buckets(self._store, self._vocabulary, buckets, clients=clients, position=self._position)
 
     def _units(self, affected: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:

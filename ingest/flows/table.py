@@ -1,6 +1,6 @@
-"""Reading back flows from the store.
+"""Read flows back from the store.
 
-Invariant: every answer is of whole rows, in no order that anything may rely on.
+Invariant: every answer has whole rows, in no order that anything may rely on.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from chronotope.schema.storage.store import Store
 
 _COLUMNS = ", ".join(STORED)
 _A_QUERY = 5_000  # a parameter of a server may have 128 KiB
-EVER = 2**63 - 1  # no batch has a higher number
+ALL_BATCHES = 2**63 - 1  # no batch has a higher number
 
 
 def read_buckets(
     store: Store, vocabulary: FlowVocabulary, buckets: list[int], *, clients: list[str] | None = None,
-    before_batch: int = EVER, position: int | None = None,
+    before_batch: int = ALL_BATCHES, position: int | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Return the rows of some buckets (Unix seconds) that earlier batches wrote.
 
@@ -76,7 +76,7 @@ def last_batch(store: Store) -> int:
 
 
 def known_requests(store: Store, position: int | None = None) -> list[int]:
-    """Return the digests of requests, oldest first; only those that count at a position, unless that is None."""
+    """Return the digests of requests, oldest first. With a position, only those that count there."""
     rows = store.rows(
         f"SELECT request FROM flows WHERE request != 0{_counted(position)} GROUP BY request ORDER BY max(batch)",
         {"position": position or 0},
@@ -100,7 +100,7 @@ def read_addresses(store: Store, vocabulary: FlowVocabulary) -> tuple[np.ndarray
 def read_units(
     store: Store, vocabulary: FlowVocabulary, affected: Sequence[tuple[int, int, int]], position: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the buckets (Unix seconds) and the client addresses (codes) of flows that new owners may concern.
+    """Return the buckets (Unix seconds) and client addresses (codes) of flows that new owners may affect.
 
     Args:
         affected: (address code, begin, end) in Unix milliseconds; it holds for flows that start between.

@@ -1,4 +1,4 @@
-"""Traffic of observability itself: which flows are no dependency of the system that is observed.
+"""Traffic of observability itself: flows that are no dependency of the observed system.
 
 Invariant: a flow is telemetry when its service port, one of its addresses or one of its services is declared so.
 """
@@ -10,11 +10,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.schema.addresses import BITS, Place, parse_place, place_of
+from chronotope.schema.addresses import BITS, AddressRange, observed_range, parse_address_range
 
 
 class Telemetry:
-    """What the configuration's section `telemetry` declares."""
+    """The rules of the configuration's section `telemetry`."""
 
     def __init__(
         self, ports: Collection[int], addresses: Sequence[str], services: Collection[str], vocabulary: FlowVocabulary
@@ -22,15 +22,15 @@ class Telemetry:
         self._vocabulary = vocabulary
         self._ports = np.zeros(65536, np.bool_)
         self._ports[list(ports)] = True
-        self._places = [parse_place(address) for address in addresses]
+        self._places = [parse_address_range(address) for address in addresses]
         self._services = frozenset(services)
         self._addresses = np.empty(0, np.bool_)
         self._nodes = np.empty(0, np.bool_)
 
     def rows(self, rows: np.ndarray, target: np.ndarray, port: np.ndarray) -> np.ndarray:
-        """Return bool[M]: which rows are telemetry, given who answered at which port; who asked is settled."""
+        """Return bool[M]: which rows are telemetry, given their real server and its port. Their callers are settled."""
         addresses, nodes = self._known()
-        found: np.ndarray = self._ports[port] | nodes[rows["asked"]] | nodes[target]
+        found: np.ndarray = self._ports[port] | nodes[rows["caller"]] | nodes[target]
         if self._places:
             found |= addresses[rows["client"]] | addresses[rows["server"]]
         return found
@@ -44,10 +44,10 @@ class Telemetry:
         return self._addresses, self._nodes
 
     def _covers(self, address: str) -> bool:
-        return any(_holds(place, place_of(address)) for place in self._places)
+        return any(_holds(place, observed_range(address)) for place in self._places)
 
 
-def _holds(network: Place, place: Place) -> bool:
+def _holds(network: AddressRange, place: AddressRange) -> bool:
     if network.bits < 0 or place.bits != BITS:
         return network == place
     return place.number >> (BITS - network.bits) == network.number >> (BITS - network.bits)

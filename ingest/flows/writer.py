@@ -1,11 +1,11 @@
-"""Flows in, edge observations in the store: in any order, over any number of batches, each connection once.
+"""Take flows in and store edge observations: in any order, over any number of batches, each connection once.
 
-A batch is made durable in two inserts, each safe to repeat: first its rows (table `flows`), or what was learnt of
-owners (table `identities`), then the difference they make to the observations, under a token of the batch. A crash
-between the two is mended at the next start: what the last batch brought is in the store, so its difference can be
-computed again, and its token lets it count once.
+A batch is durable in two inserts, each safe to repeat. The first holds its rows (table `flows`) or its claims (table
+`identities`). The second holds the difference that they make to the observations, under a token of the batch. A crash
+between the two is mended at the next start: the last batch is in the store, so its difference can be computed again,
+and its token makes it count once.
 
-Invariant: the observations of the layer `network` made here always add up to `EdgeSums` of all flows in the store,
+Invariant: the observations of the layer `network` that are made here add up to `EdgeSums` of all flows in the store,
 attributed by all claims in the store.
 """
 
@@ -22,14 +22,14 @@ import pyarrow as pa
 
 from chronotope.ingest.flows.address_book import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
-from chronotope.ingest.flows.buckets import Landed, flow_table
+from chronotope.ingest.flows.buckets import FlowRows, flow_table
+from chronotope.ingest.flows.deduplication import REACH, Changed, settle, settle_beside
 from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EdgeSums, Rules
-from chronotope.ingest.flows.ends import REACH, Changed, settle, settle_beside
 from chronotope.ingest.flows.memory import RecentFlows
 from chronotope.ingest.flows.rows import UNSETTLED, FlowVocabulary
 from chronotope.ingest.flows.table import (
-    EVER,
+    ALL_BATCHES,
     known_requests,
     last_batch,
     read_addresses,
@@ -51,7 +51,7 @@ _BUCKETS_A_PART = 300  # of what new owners change: so much is in memory at once
 
 @dataclass(slots=True)
 class Outcome:
-    """What one batch did: rows new and seen before, observations written, and why rows made none."""
+    """The outcome of one batch: new rows and duplicates, observations written, and why rows made none."""
 
     rows: int = 0
     duplicates: int = 0
@@ -63,14 +63,14 @@ class Outcome:
 class Sent:
     """The rows of one request, and its digest (0: it had no key)."""
 
-    flows: Landed
+    flows: FlowRows
     request: int = 0
 
 
 class FlowWriter:
-    """One writer of flows to a store. Not thread-safe: the intake gives it batches one at a time."""
+    """One writer of flows to a store. Not thread-safe: the queue gives it batches one at a time."""
 
-    rest_every_s: float | None = None  # how often `rest` is to be called; None: never
+    follow_every_s: float | None = None  # how often `follow_others` is to be called; None: never
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class FlowWriter:
         return len(self._memory)
 
     def recover(self, configured: KnownIdentities) -> None:
-        """Read back what the store knows and finish the last batch of a writer that died. Call once, first.
+        """Read what the store knows, and finish the last batch of a writer that died. Call once, first.
 
         Args:
             configured: owners without those that the store knows; they become known here.
@@ -145,7 +145,7 @@ class FlowWriter:
         return outcome
 
     def claim(self, table: pa.Table, token: str) -> Outcome:
-        """Take ownership ranges, columns of the table `identities`, and attribute anew the flows that they concern."""
+        """Take ownership ranges, columns of the table `identities`, and attribute again the flows that they affect."""
         self._begin_batch()
         outcome = Outcome()
         claims = table.append_column("batch", pa.array(np.full(table.num_rows, self._batch, np.uint64)))
@@ -153,8 +153,8 @@ class FlowWriter:
         self._reattribute(self._owners, self._owners.add(claims_of(table)), outcome)
         return outcome
 
-    def rest(self) -> None:
-        """Do what is to be done between batches: where nobody else writes, nothing."""
+    def follow_others(self) -> None:
+        """Take in what other writers did. Without other writers, do nothing."""
 
     def _begin_batch(self) -> float:
         now = self._clock()
@@ -178,11 +178,11 @@ class FlowWriter:
             self._requests.popitem(last=False)
 
     def _around(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return what is known of the buckets that decide about some rows, or about what they change."""
+        """Return the known rows of all buckets that decide about some rows, or about rows that these change."""
         return self._memory.find(_widened(_widened(np.unique(rows["bucket"]))))
 
     def _settle(self, rows: np.ndarray, known: list[np.ndarray]) -> Changed:
-        """Attribute and decide about new rows in place; return what they change of known ones."""
+        """Attribute and settle new rows in place. Return what they change of known rows."""
         emitted, clients = self._scope(rows)
         self._attribute(rows, self._owners.snapshot(int(rows["start"].max()) + 1))
         return settle_beside(rows, known, clients, emitted)
@@ -201,12 +201,12 @@ class FlowWriter:
         return _widened(np.unique(rows["bucket"])), clients
 
     def _write_difference(self, after: Sequence[np.ndarray], before: np.ndarray, outcome: Outcome, name: str) -> None:
-        """Write what leads from some settled rows to others; `name` is the batch, and its part where it has several."""
+        """Write the difference from some settled rows to others. `name` is the batch, and its part if it has any."""
         sums = EdgeSums(self._rules)
         for rows in after:
             outcome.left_out.update(sums.add(rows))
         outcome.left_out.subtract(sums.add(before, -1))
-        self._directions.tell(sums.directions(), self._insert)  # first: no edge is shown surer than it is
+        self._directions.write(sums.directions(), self._insert)  # first: no edge is shown surer than it is
         table = sums.observations(self._vocabulary)
         self._insert("observations", table, f"flow-edges-{name}")
         outcome.observations += table.num_rows
@@ -214,10 +214,12 @@ class FlowWriter:
     def _read(self, buckets: list[int]) -> np.ndarray:
         rows = self._stored(buckets)
         self._attribute(rows, self._owners.snapshot())
-        rows["answered"] = UNSETTLED
+        rows["callee"] = UNSETTLED
         return rows
 
-    def _stored(self, buckets: list[int], clients: list[str] | None = None, *, before_batch: int = EVER) -> np.ndarray:
+    def _stored(
+        self, buckets: list[int], clients: list[str] | None = None, *, before_batch: int = ALL_BATCHES
+    ) -> np.ndarray:
         """Return the rows of some buckets that count, see `read_buckets`."""
         return read_buckets(self._store, self._vocabulary, buckets, clients=clients, before_batch=before_batch)
 
@@ -226,14 +228,14 @@ class FlowWriter:
         return read_units(self._store, self._vocabulary, affected)
 
     def _reattribute(self, owners: KnownIdentities, changes: Changes, outcome: Outcome) -> None:
-        """Write what changes of owners make of flows that are in the store already."""
+        """Write how changes of owners affect flows in the store."""
         affected, buckets, clients = self._concerned(changes)
         if len(buckets):
             self._write_change(owners, changes, buckets, clients, outcome, self._batch)
             self._refresh(affected, clients, owners.snapshot())
 
     def _concerned(self, changes: Changes) -> tuple[list[int], np.ndarray, np.ndarray]:
-        """Return the addresses that changes concern, and the buckets and client addresses of their flows."""
+        """Return the addresses that changes affect, and the buckets and client addresses of their flows."""
         affected = self._addresses.affected(changes.made)
         if not affected:
             return [], np.empty(0, np.int64), np.empty(0, np.int64)
@@ -248,7 +250,7 @@ class FlowWriter:
         outcome: Outcome,
         batch: int,
     ) -> None:
-        """Write what changes of owners make of flows of some buckets and client addresses."""
+        """Write how changes of owners affect the flows of some buckets and client addresses."""
         addresses = [self._vocabulary.addresses[code] for code in clients.tolist()]
         old, new = owners.snapshot_before(changes), owners.snapshot()
         for number, part in enumerate(_parts(_widened(buckets))):
@@ -261,12 +263,12 @@ class FlowWriter:
             self._write_difference([after[emit]], before[emit], outcome, f"{batch}-{number}")
 
     def _refresh(self, addresses: Sequence[int], clients: np.ndarray, owners: Identities) -> None:
-        """Attribute the rows in memory anew; whatever is beside them must be settled anew too."""
+        """Attribute the rows in memory again. Rows of the same clients must be settled again too."""
         concerned, beside = np.zeros((2, len(self._vocabulary.addresses)), np.bool_)
         concerned[addresses] = True
         beside[clients] = True
         for piece in self._memory.held():
-            piece["answered"][beside[piece["client"]]] = UNSETTLED
+            piece["callee"][beside[piece["client"]]] = UNSETTLED
             places = np.flatnonzero(concerned[piece["client"]] | concerned[piece["server"]])
             if len(places):
                 rows = piece[places]
@@ -280,7 +282,7 @@ class FlowWriter:
         known = self._stored(_widened(emitted).tolist(), before_batch=batch)
         for some in (rows, known):
             self._attribute(some, owners.snapshot())
-        known["answered"] = UNSETTLED
+        known["callee"] = UNSETTLED
         changed = settle_beside(rows, [known], clients, emitted)
         self._write_difference([rows, changed.after], changed.before, Outcome(), f"{batch}")
 
@@ -291,7 +293,7 @@ def rows_in(sent: Sequence[Sent]) -> int:
 
 
 def _widened(buckets: np.ndarray) -> np.ndarray:
-    """Return buckets and those around them, rising: rows decide about each other so far."""
+    """Return buckets and their neighbours within `REACH`, rising."""
     return np.unique(buckets[:, None] + BUCKET_S * np.arange(-REACH, REACH + 1))
 
 

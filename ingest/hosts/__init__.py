@@ -1,1 +1,1 @@
-"""From processes to services: what is known of a process, and the rules that name its service."""
+"""From processes to services: facts about a process, and the rules that name its service."""

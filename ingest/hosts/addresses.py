@@ -1,6 +1,6 @@
 """The addresses of a network namespace's own interfaces.
 
-Invariant: loopback, link-local and other addresses that mean nothing elsewhere are left out.
+Invariant: loopback, link-local and other addresses without a meaning elsewhere are left out.
 """
 
 from __future__ import annotations

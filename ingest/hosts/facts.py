@@ -1,6 +1,6 @@
-"""What /proc tells of a process, read from its bytes.
+"""Parse what /proc says of a process.
 
-Invariant: any bytes give an answer; what cannot be understood is left out, and text that is no UTF-8 keeps its bytes as
+Invariant: any bytes give an answer. What cannot be understood is left out. Text that is no UTF-8 keeps its bytes as
 escapes. Nothing here does input.
 """
 
@@ -27,7 +27,7 @@ _WITH_VALUE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of one process; empty where nothing is."""
+    """The facts about one process; unknown ones are empty."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     command_line: str = ""  # the arguments, with blanks between them
@@ -40,7 +40,7 @@ class Facts:
 
 
 def parse_environment(data: bytes, wanted: Collection[str]) -> dict[str, str]:
-    """Return those of the wanted variables that an environment (`NAME=value`, NUL between) sets; of two the first."""
+    """Return the wanted variables of an environment (`NAME=value`, NUL between). Of equal names, the first counts."""
     found: dict[str, str] = {}
     for entry in data.split(b"\0"):
         name, equals, value = entry.partition(b"=")
@@ -80,7 +80,7 @@ def parse_cgroup(data: bytes) -> tuple[str, str, str, str]:
 
 
 def program_of(arguments: list[str], executable: str) -> str:
-    """Return what a process runs: of an interpreter its script, module or jar, else the name of the executable."""
+    """Return the program of a process: an interpreter's script, module or jar, else the name of the executable."""
     name = PurePosixPath(executable or (arguments[0] if arguments else "")).name
     if not _INTERPRETERS.match(name):
         return name

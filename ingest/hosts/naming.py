@@ -1,7 +1,7 @@
-"""Which service a process is, by what is known of it.
+"""Name the service of a process by the facts about it.
 
-Invariant: a pure function of the facts and the rules. In order: the rules of the configuration; what the process says
-of itself to OpenTelemetry; its systemd unit; what it runs.
+Invariant: a pure function of the facts and the rules. In this order: the rules of the configuration; what the process
+tells OpenTelemetry of itself; its systemd unit; the program that it runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SHORT_ID = 12
 
 
 class Owner(NamedTuple):
-    """Whose a process is; an empty service: nothing is known."""
+    """The owner of a process; an empty service means unknown."""
 
     service: str
     namespace: str = ""

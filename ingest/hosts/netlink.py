@@ -1,6 +1,6 @@
-"""Netlink dumps: one question to the kernel, all messages of its answer.
+"""Netlink dumps: one question to the kernel, and all messages of its answer.
 
-Invariant: an answer is whole or an error; an attribute that claims more bytes than there are ends its list.
+Invariant: an answer is whole or an error. An attribute that claims more bytes than there are ends its list.
 
 Source: https://docs.kernel.org/userspace-api/netlink/intro.html
 """
@@ -20,7 +20,7 @@ _TYPE_MASK = 0x3FFF  # without "nested" and "network byte order"
 
 
 def dump(protocol: int, kind: int, payload: bytes) -> Iterator[memoryview]:
-    """Ask in the network namespace of the calling thread; give the payload of each message of the answer.
+    """Query in the network namespace of the calling thread. Yield the payload of each message of the answer.
 
     Raises:
         OSError: the kernel refuses, or has no such protocol.

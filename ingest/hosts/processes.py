@@ -1,7 +1,7 @@
-"""The host's processes and whose they are, as long as something is told of them.
+"""The host's processes and their owners, as long as flows of them are reported.
 
-Invariant: a process is its pid and the moment it started, so that a pid that is used again is another process. What was
-known of a process at its first connection stays known when it is gone.
+Invariant: a process is its pid and its start, so a pid that is used again is another process. What was known of a
+process at its first connection stays known after its end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Key = TypeVar("Key")
 
 
 class Processes:
-    """Owners of processes. Safe for threads: one hears of new processes, another asks for owners."""
+    """Finds the owners of processes. Safe for two threads: one learns of processes, the other asks for owners."""
 
     def __init__(self, naming: Naming, proc: Path = Path("/proc")) -> None:
         self._naming = naming
@@ -43,11 +43,11 @@ class Processes:
         self._cgroups: OrderedDict[int, Owner] = OrderedDict()
         self._sockets: dict[int, tuple[int, int]] = {}
 
-    def hear(self, events: np.ndarray) -> None:
+    def learn(self, events: np.ndarray) -> None:
         """Learn of processes, bpf.records.PROCESS[N]: at their first connection, and at the first after an `exec`."""
         for event in events:
             pid, ticks, cgroup = int(event["pid"]), ticks_of(int(event["start_ns"])), int(event["cgroup"])
-            facts = self._heard(event, self._read(pid, ticks))
+            facts = self._merged_facts(event, self._read(pid, ticks))
             owner = self._naming.owner_of(facts)
             with self._lock:
                 if facts.container or facts.pod or facts.unit:
@@ -58,20 +58,20 @@ class Processes:
                 _remember(self._owners, (pid, ticks), owner)
 
     def owner(self, pid: int, start_ns: int) -> Owner:
-        """Return whose a process is; NOBODY when it is gone and was never heard of."""
+        """Return the owner of a process; NOBODY if it is gone and was never known."""
         return self._owner(pid, ticks_of(start_ns))
 
     def owner_of_socket(self, inode: int) -> Owner:
-        """Return whose a socket is that was open before anybody watched; see `find_sockets`."""
+        """Return the owner of a socket that was open before the agent started; see `find_sockets`."""
         holder = self._sockets.get(inode)
         return self._owner(*holder) if holder else NOBODY
 
     def knows_sockets(self, inodes: Iterable[int]) -> bool:
-        """Whether all these sockets have been found."""
+        """Return whether the owners of all these sockets are known."""
         return all(inode in self._sockets for inode in inodes)
 
     def find_sockets(self) -> None:
-        """Look into all processes for the sockets they hold; those that several hold are the oldest process's."""
+        """Search all processes for their sockets. A socket of several processes belongs to the oldest one."""
         found: dict[int, tuple[int, int]] = {}
         for pid in sorted(int(name) for name in os.listdir(self._proc) if name.isdecimal()):
             ticks = self._start(pid)
@@ -93,7 +93,7 @@ class Processes:
             _remember(self._owners, (pid, ticks), owner)
         return owner
 
-    def _heard(self, event: np.void, read: Facts | None) -> Facts:
+    def _merged_facts(self, event: np.void, read: Facts | None) -> Facts:
         """What was read of a process; of one that has ended, what the kernel copied, and its cgroup."""
         if read and _runs(read):
             return read
@@ -148,7 +148,7 @@ class Processes:
 
 
 def _runs(facts: Facts) -> bool:
-    """Whether a process still had its memory when it was read; kernel threads never have any."""
+    """Return whether a process still had its memory when it was read. Kernel threads never have any."""
     return bool(facts.executable or facts.command_line)
 
 

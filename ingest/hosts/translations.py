@@ -1,6 +1,6 @@
-"""Address translation by connection tracking: which server really answers behind a virtual address.
+"""Address translation by connection tracking: the server that really answers behind a virtual address.
 
-Invariant: a translation is told only where the kernel says that the destination of a connection was changed.
+Invariant: a translation is reported only where the kernel says that the destination of a connection was changed.
 
 Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h
 """
@@ -46,7 +46,7 @@ def read_translations() -> Translations:
 
 
 def _tracks_nothing() -> bool:
-    """Whether the namespace has no connection to ask for; to ask all the same costs the kernel milliseconds."""
+    """Return whether the namespace tracks no connection. A query would then cost the kernel milliseconds."""
     try:
         return int(_COUNT.read_text()) == 0
     except (OSError, ValueError):  # the kernel will say whether it tracks any
@@ -54,7 +54,7 @@ def _tracks_nothing() -> bool:
 
 
 def _tuple(data: memoryview | None) -> Connection | None:
-    """Source, its port, destination, its port and protocol of one direction."""
+    """Return source, its port, destination, its port and protocol of one direction."""
     parts = netlink.attributes(data) if data is not None else {}
     ends = netlink.attributes(parts.get(_ENDS, memoryview(b"")))
     ports = netlink.attributes(parts.get(_PORTS, memoryview(b"")))

@@ -1,1 +1,1 @@
-"""Who owned which address at which instant."""
+"""Who owned which address at which time."""

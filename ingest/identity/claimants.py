@@ -1,4 +1,4 @@
-"""Who claimed an address around some time: what a person needs to see why nobody owns it.
+"""Who claimed an address around some time. A person needs this to see why nobody owns it.
 
 Invariant: the answer names every claim that covers the address and touches the window, the most precise first.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from chronotope.ingest.identity.known import KnownIdentities
 from chronotope.ingest.identity.owners import Ownership
-from chronotope.schema.addresses import BITS, Place, place_of
+from chronotope.schema.addresses import BITS, AddressRange, observed_range
 
 
 class Claimed(NamedTuple):
@@ -22,20 +22,22 @@ class Claimed(NamedTuple):
 
 
 def claimed(known: KnownIdentities, addresses: Sequence[str], begin_ms: int, end_ms: int) -> list[Claimed]:
-    """Return for each address who claimed it, and why that gave it no owner in [begin, end)."""
-    exact: dict[Place, list[Ownership]] = defaultdict(list)
-    networks: list[tuple[Place, Sequence[Ownership]]] = []
+    """Return for each address its claims, and why they gave it no owner in [begin, end)."""
+    exact: dict[AddressRange, list[Ownership]] = defaultdict(list)
+    networks: list[tuple[AddressRange, Sequence[Ownership]]] = []
     for (place, *_), spans in known.spans().items():
         if 0 <= place.bits < BITS:
             networks.append((place, spans))
         else:
             exact[place].extend(spans)
     networks.sort(key=lambda network: -network[0].bits)
-    return [_explained([*_covering(place_of(a), exact, networks)], begin_ms, end_ms) for a in addresses]
+    return [_explained([*_covering(observed_range(a), exact, networks)], begin_ms, end_ms) for a in addresses]
 
 
 def _covering(
-    place: Place, exact: dict[Place, list[Ownership]], networks: list[tuple[Place, Sequence[Ownership]]]
+    place: AddressRange,
+    exact: dict[AddressRange, list[Ownership]],
+    networks: list[tuple[AddressRange, Sequence[Ownership]]],
 ) -> Iterator[Ownership]:
     yield from exact.get(place, ())
     if place.bits == BITS:

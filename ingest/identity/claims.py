@@ -1,7 +1,7 @@
-"""All claims of one rank of trust on one address (and port): ranges that were said whole, and heartbeats.
+"""All claims of one rank of trust on one address (and port): ranges with both ends, and heartbeats.
 
-Invariant: `spans()` depends on the set of claims alone, as long as none comes some hundred heartbeats late:
-older heartbeats are kept as the ranges they came to, so that memory grows with owners and not with time.
+Invariant: `spans()` depends on the set of claims alone, unless one comes some hundred heartbeats late. Older heartbeats
+are kept as the ranges that they gave, so memory grows with owners and not with time.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chronotope.ingest.identity.heartbeats import owned_spans
-from chronotope.ingest.identity.owners import SAID, Ownership
+from chronotope.ingest.identity.owners import REPORTED, Ownership
 
 # Heartbeats kept of one address: of an only owner, and where several were heard, whose order in time decides.
-MOST_BEATS, MOST_CONTESTED = 256, 4096
+MAX_HEARTBEATS, MOST_CONTESTED = 256, 4096
 
 
 @dataclass(slots=True)
 class AddressClaims:
-    """What is claimed of one address."""
+    """The claims on one address."""
 
     whole: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)  # service, kind
-    beats: dict[str, list[int]] = field(default_factory=dict)
+    heartbeats: dict[str, list[int]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     lifetime_ms: int = 0
     address: str = ""
     port: int = 0
-    rank: int = SAID
+    rank: int = REPORTED
 
     def add(self, claim: Ownership) -> bool:
-        """Take a claim; return whether it says anything new."""
+        """Add a claim; return whether it changes anything."""
         self.address, self.port, self.rank = self.address or claim.address, claim.port, claim.rank
         if not claim.heartbeat:
             ranges = self.whole.setdefault((claim.service, claim.kind), [])
             return _join(ranges, claim.valid_from_ms, claim.valid_to_ms)
-        beats = self.beats.setdefault(claim.service, [])
-        place = bisect_left(beats, claim.valid_from_ms)
-        known = place < len(beats) and beats[place] == claim.valid_from_ms
+        heartbeats = self.heartbeats.setdefault(claim.service, [])
+        place = bisect_left(heartbeats, claim.valid_from_ms)
+        known = place < len(heartbeats) and heartbeats[place] == claim.valid_from_ms
         lifetime_ms = max(self.lifetime_ms, claim.valid_to_ms - claim.valid_from_ms)
         kind = self.kinds.get(claim.service, "")
         kind = kind if kind > "service" and claim.kind == "service" else claim.kind
@@ -45,22 +45,22 @@ class AddressClaims:
             return False
         self.lifetime_ms, self.kinds[claim.service] = lifetime_ms, kind
         if not known:
-            insort(beats, claim.valid_from_ms)
-        if sum(map(len, self.beats.values())) > (MOST_BEATS if len(self.beats) == 1 else MOST_CONTESTED):
+            insort(heartbeats, claim.valid_from_ms)
+        if sum(map(len, self.heartbeats.values())) > (MAX_HEARTBEATS if len(self.heartbeats) == 1 else MOST_CONTESTED):
             self._condense()
         return True
 
     def spans(self) -> tuple[Ownership, ...]:
-        """Return the ranges that these claims come to; where two services have an instant, nobody does."""
+        """Return the ranges that these claims give. Two services may both have an instant: then nobody owns it."""
         said = [
             Ownership(self.address, service, self.port, kind, begin, end, rank=self.rank)
             for (service, kind), ranges in self.whole.items()
             for begin, end in ranges
         ]
-        if not self.beats:
+        if not self.heartbeats:
             return tuple(said)
         starts = sorted((claim.valid_from_ms, claim.service) for claim in said)
-        heard = owned_spans(self.beats, starts, self.lifetime_ms)
+        heard = owned_spans(self.heartbeats, starts, self.lifetime_ms)
         return (
             *said,
             *(
@@ -71,26 +71,26 @@ class AddressClaims:
 
     def _condense(self) -> None:
         """Keep the older half of the heartbeats as ranges."""
-        times = sorted(at for beats in self.beats.values() for at in beats)
+        times = sorted(at for heartbeats in self.heartbeats.values() for at in heartbeats)
         cut = times[len(times) // 2]
         for claim in self.spans():
-            if claim.service in self.beats and claim.valid_from_ms < cut:
+            if claim.service in self.heartbeats and claim.valid_from_ms < cut:
                 ranges = self.whole.setdefault((claim.service, claim.kind), [])
                 _join(ranges, claim.valid_from_ms, min(claim.valid_to_ms, self._heard_from(claim.service, cut)))
-        for service, beats in list(self.beats.items()):
-            self.beats[service] = beats[bisect_left(beats, cut) :]
-            if not self.beats[service]:
-                del self.beats[service]
+        for service, heartbeats in list(self.heartbeats.items()):
+            self.heartbeats[service] = heartbeats[bisect_left(heartbeats, cut) :]
+            if not self.heartbeats[service]:
+                del self.heartbeats[service]
 
     def _heard_from(self, service: str, cut: int) -> int:
         """Return the owner's first heartbeat from an instant on; what comes before it is settled."""
-        beats = self.beats[service]
-        place = bisect_left(beats, cut)
-        return beats[place] if place < len(beats) else 2**62
+        heartbeats = self.heartbeats[service]
+        place = bisect_left(heartbeats, cut)
+        return heartbeats[place] if place < len(heartbeats) else 2**62
 
 
 def _join(ranges: list[tuple[int, int]], begin: int, end: int) -> bool:
-    """Add a range to disjoint rising ones; return whether that changed them."""
+    """Add a range to disjoint rising ranges; return whether that changed them."""
     if end <= begin:
         return False
     apart, joined = [], (begin, end)
@@ -106,7 +106,7 @@ def _join(ranges: list[tuple[int, int]], begin: int, end: int) -> bool:
 
 
 def changed_between(before: Iterable[Ownership], after: Iterable[Ownership]) -> tuple[int, int] | None:
-    """Return the hull of the instants at which two sets of claims differ; None when they do nowhere."""
+    """Return the first and the last instant at which two sets of claims differ; None if they are equal."""
     old, new = ({(c.service, c.kind, c.rank, c.valid_from_ms, c.valid_to_ms) for c in some} for some in (before, after))
     gone, come = old - new, new - old
     if not gone and not come:

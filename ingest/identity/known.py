@@ -1,7 +1,7 @@
-"""Everything known of who owns which address: from configuration, from the store, and as it comes in.
+"""All known claims of ownership: from the configuration, from the store, and from requests.
 
-Invariant: `snapshot()` holds every claim that was there when it was called; a snapshot in use never changes. One that
-was made before a change answers for the instants before the change as well as a new one, and is used again for them.
+Invariant: `snapshot()` holds every claim that was there at its call. A snapshot never changes. One from before a change
+still answers rightly for the instants before the change, and is used again for them.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any, NamedTuple
 
 from chronotope.ingest.identity.claims import AddressClaims, changed_between
 from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
-from chronotope.schema.addresses import Place, parse_place
+from chronotope.schema.addresses import AddressRange, parse_address_range
 from chronotope.schema.config.config import IdentityEntry
 from chronotope.schema.storage.store import Store
 
 _EVER = 2**63 - 1
-Key = tuple[Place, int, int]  # port, rank of trust
+Key = tuple[AddressRange, int, int]  # port, rank of trust
 
 
 class Change(NamedTuple):
-    """The owner of a place (at a port; 0: any) may be another than before for `begin_ms <= t < end_ms`."""
+    """The owner of an address range (at a port; 0: any) may have changed for `begin_ms <= t < end_ms`."""
 
-    place: Place
+    place: AddressRange
     port: int
     begin_ms: int
     end_ms: int
 
 
 class Changes(NamedTuple):
-    """What some claims changed, and what their addresses' claims came to before."""
+    """What some claims changed, and the ranges of their addresses before."""
 
     made: list[Change]
     before: Mapping[Key, tuple[Ownership, ...]]
@@ -53,7 +53,7 @@ class KnownIdentities:
         with self._lock:
             touched: dict[Key, None] = {}
             for claim in claims:
-                key = (parse_place(claim.address), claim.port, claim.rank)
+                key = (parse_address_range(claim.address), claim.port, claim.rank)
                 if self._claims.setdefault(key, AddressClaims()).add(claim):
                     touched[key] = None
             before = {key: self._spans.get(key, ()) for key in touched}
@@ -75,7 +75,7 @@ class KnownIdentities:
             return self._snapshot
 
     def spans(self) -> dict[Key, tuple[Ownership, ...]]:
-        """Return what the claims on each place and port come to now, by rank."""
+        """Return the current ranges of each address range and port, by rank."""
         with self._lock:
             return dict(self._spans)
 
@@ -141,7 +141,7 @@ def read_claims(
         """,
         asked,
     )
-    beats = store.query(
+    heartbeats = store.query(
         f"""
         SELECT DISTINCT address, port, service, toString(kind) AS kind, rank,
             toUnixTimestamp64Milli(identities.valid_from) AS valid_from,
@@ -155,7 +155,7 @@ def read_claims(
     names = ("address", "service", "port", "kind", "valid_from", "valid_to", "rank")
     return [
         Ownership(*row[:-1])._replace(heartbeat=heartbeat, rank=row[-1])
-        for table, heartbeat in ((whole, False), (beats, True))
+        for table, heartbeat in ((whole, False), (heartbeats, True))
         for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)
     ]
 

@@ -1,11 +1,11 @@
 """Who owned an address at an instant.
 
-Invariant: an answer is the one service whose claim is the most precise at that instant, or nobody:
-never a guess. Precision: a longer prefix beats a shorter one (a single address is the longest), a
-claim with the port beats one without, and at the same precision what was said beats what is
-configured. Two services that claim the same instant at the same precision and rank make it
-`AMBIGUOUS`, and nothing less precise is asked then; only of two resources of OpenTelemetry, which may
-share their host's address, it is. A snapshot never changes: to update, make a new one and swap it.
+Invariant: an answer is the one service with the most precise claim at that instant, or nobody: never a guess.
+Precision: a longer prefix beats a shorter one (a single address is the longest), a claim with the port beats one
+without, and at the same precision a reported claim beats a configured one. Two services that claim the same instant at
+the same precision and rank make it `AMBIGUOUS`, and nothing less precise is looked up. The exception: when these are
+two resources of OpenTelemetry, which may share their host's address, less precise claims decide. A snapshot never
+changes: to update, make a new one and swap it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,24 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.identity.ranges import AMBIGUOUS, NOBODY, flatten
-from chronotope.schema.addresses import BITS, IPV4_BITS, NOWHERE, Place, is_ipv4, parse_place, place_of
+from chronotope.schema.addresses import (
+    BITS,
+    IPV4_BITS,
+    NOWHERE,
+    AddressRange,
+    is_ipv4,
+    observed_range,
+    parse_address_range,
+)
 from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
 MAX_REMEMBERED = 262_144
 # Trust, at the same precision: what agents and orchestrators said goes before what resources of OpenTelemetry say, and
 # that before a table in the configuration.
-SAID, RESOURCE, CONFIGURED = 0, 1, 2
+REPORTED, RESOURCE, CONFIGURED = 0, 1, 2
 
 
 class Ownership(NamedTuple):
@@ -40,11 +48,11 @@ class Ownership(NamedTuple):
     valid_from_ms: int = ALWAYS_FROM_MS
     valid_to_ms: int = ALWAYS_TO_MS
     heartbeat: bool = False  # the end is assumed: see heartbeats.py, which makes ranges of them
-    rank: int = SAID
+    rank: int = REPORTED
 
 
 class Reason(IntEnum):
-    """Why an address has the owner it has, or none."""
+    """Why an address has this owner, or none."""
 
     OWNED = 0
     UNOWNED = 1  # nobody ever claimed it
@@ -79,9 +87,9 @@ class Identities:
         """
         rows = list(claims)
         codes: dict[str, int] = {}
-        keys: dict[tuple[Place, int, int], int] = {}
+        keys: dict[tuple[AddressRange, int, int], int] = {}
         service = [codes.setdefault(row.service, len(codes)) for row in rows]
-        key = [keys.setdefault((parse_place(row.address), row.port, row.rank), len(keys)) for row in rows]
+        key = [keys.setdefault((parse_address_range(row.address), row.port, row.rank), len(keys)) for row in rows]
         self._keys = keys
         self._may_share = np.array([rank == RESOURCE for _, _, rank in keys], np.bool_)
         self._known_chains: dict[tuple[str, int], tuple[int, ...]] = {}
@@ -135,7 +143,7 @@ class Identities:
         return Owned(np.maximum(owner, -1), reason)
 
     def moments(self, times_ms: np.ndarray) -> np.ndarray:
-        """Return int64[N]: between instants with the same number no address changes its owner."""
+        """Return int64[N]: between instants with the same number, no address changes its owner."""
         return self._segments.rank(times_ms)
 
     def _pairs(self, codes: np.ndarray, ports: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +176,7 @@ class Identities:
         return keys
 
     def _chain(self, address: str, port: int) -> list[int]:
-        place = place_of(address)
+        place = observed_range(address)
         if place == NOWHERE:
             return []
         ports = (port, 0) if port else (0,)
@@ -176,7 +184,7 @@ class Identities:
         if place.bits == BITS and self._lengths:
             shortest = IPV4_BITS if is_ipv4(place.number) else 0
             lengths = (n for n in self._lengths if n >= shortest)
-            networks = (Place(n, place.number >> (BITS - n) << (BITS - n)) for n in lengths)
+            networks = (AddressRange(n, place.number >> (BITS - n) << (BITS - n)) for n in lengths)
             found += [self._keys.get((network, p, rank)) for network in networks for p in ports for rank in self._ranks]
         return [key for key in found if key is not None]
 
@@ -188,7 +196,7 @@ def _coded(addresses: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 
 def _services(codes: dict[str, int], rows: Sequence[Ownership]) -> list[Service]:
-    """Give each owner one kind: where claims differ, what is more than a `service`, in order of KINDS."""
+    """Give each owner one kind. If claims differ, any kind but `service` wins, in the order of KINDS."""
     rank = {kind: place for place, kind in enumerate((*KINDS[1:], KINDS[0]))}
     kinds: dict[str, str] = {}
     for row in rows:

@@ -1,8 +1,7 @@
-"""Ranges of ownership, flattened: for each key, which service owned it from when to when.
+"""Flattened ranges of ownership: for each key, which service owned it from when to when.
 
-Invariant: the segments of a key do not overlap and cover all time from its first range on; where two
-services claim an instant the segment says `AMBIGUOUS`, where nobody does it says `NOBODY`. The same
-service twice is one claim.
+Invariant: the segments of a key do not overlap, and cover all time from its first range on. A segment is `AMBIGUOUS`
+where two services claim it, and `NOBODY` where none does. Two claims of the same service are one.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Hops through load balancers and proxies, resolved to the edges that they carry."""
+"""Resolve hops through load balancers and proxies to the edges that they carry."""

@@ -1,7 +1,7 @@
-"""What flow records say beyond hops by the ten seconds: the port that was called, and when within the bucket.
+"""Details from flow records that hops of ten seconds lack: the port that was called, and the time within the bucket.
 
-Invariant: only records that count as edges are looked at, as the edges count them; where there are too many, or none,
-nothing is said, and hops stand for themselves.
+Invariant: only records that count as edges are used, just as the edges count them. If there are too many records, or
+none, nothing is added to the hops.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.buckets import STORED, rows_of
+from chronotope.ingest.flows.deduplication import settle
 from chronotope.ingest.flows.edges import Rules
-from chronotope.ingest.flows.ends import settle
 from chronotope.ingest.flows.rows import FLOW, TCP, FlowVocabulary
 from chronotope.ingest.flows.rows import MEASURES as FLOW_MEASURES
 from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.intermediaries.estimating import Series
-from chronotope.ingest.intermediaries.hops import MEASURES, Legs, Route, seen_legs
+from chronotope.ingest.intermediaries.hops import MEASURES, Hops, Route, observed_hops
 from chronotope.ingest.intermediaries.matching import match
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.storage.store import Store
@@ -100,29 +100,29 @@ class Connections:
 
     def read(self, names: Collection[str], start_s: int, end_s: int) -> Records:
         """Return the records to and from some services within [start, end)."""
-        asked: dict[str, Any] = {"from": start_s, "to": end_s, "names": sorted(names)}
+        parameters: dict[str, Any] = {"from": start_s, "to": end_s, "names": sorted(names)}
         owners = self._owners()
-        asked["addresses"] = self._addresses(names, asked, owners)
-        if not 0 < int(self._store.rows(f"SELECT count() {_AROUND}", asked)[0][0]) <= MOST_RECORDS:
+        parameters["addresses"] = self._addresses(names, parameters, owners)
+        if not 0 < int(self._store.rows(f"SELECT count() {_AROUND}", parameters)[0][0]) <= MOST_RECORDS:
             return Records()
-        rows = rows_of(self._store.query(f"SELECT {', '.join(STORED)} {_AROUND}", asked), self._vocabulary)
+        rows = rows_of(self._store.query(f"SELECT {', '.join(STORED)} {_AROUND}", parameters), self._vocabulary)
         self._attribute(rows, owners)
         settle(rows)
-        target, port = rows["answered"], rows["answered_port"]
+        target, port = rows["callee"], rows["callee_port"]
         telemetry = self._rules.telemetry.rows(rows, target, port)
-        kept = rows[(rows["counts"] > 0) & ~telemetry & (rows["asked"] != target)]
+        kept = rows[(rows["counts"] > 0) & ~telemetry & (rows["caller"] != target)]
         return Records(
             self._vocabulary.nodes.values,
             self._vocabulary.protocols.values,
             kept,
-            kept["answered"].astype(np.int64),
-            self._rules.protocols(kept["transport"], kept["answered_port"]).astype(np.int64),
-            kept["answered_port"].astype(np.int64),
+            kept["callee"].astype(np.int64),
+            self._rules.protocols(kept["transport"], kept["callee_port"]).astype(np.int64),
+            kept["callee_port"].astype(np.int64),
         )
 
-    def _addresses(self, names: Collection[str], asked: dict[str, Any], owners: Identities) -> list[str]:
+    def _addresses(self, names: Collection[str], parameters: dict[str, Any], owners: Identities) -> list[str]:
         """Addresses that the services had at some time of a window."""
-        table = self._store.query(_PLACES, asked)
+        table = self._store.query(_PLACES, parameters)
         addresses = table.column("address").to_pylist()
         ports = table.column("port").to_numpy().astype(np.int64)
         ours = np.array(
@@ -134,17 +134,17 @@ class Connections:
         return sorted({address for address, known in zip(addresses, found.tolist(), strict=True) if known})
 
 
-def by_port(legs: Legs, records: Records, names: Collection[str], start_s: int) -> Legs:
-    """Split hops to intermediaries by the port that was called; what no record explains keeps port 0."""
+def by_port(hops: Hops, records: Records, names: Collection[str], start_s: int) -> Hops:
+    """Split hops to intermediaries by the called port. Traffic without a record keeps port 0."""
     if not len(records):
-        return legs
-    places = {(route.source, route.target, route.protocol): at for at, route in enumerate(legs.routes)}
+        return hops
+    places = {(route.source, route.target, route.protocol): at for at, route in enumerate(hops.routes)}
     node = {name: code for code, name in enumerate(records.names)}
     into = np.isin(records.target, [node[name] for name in names if name in node])
     rows = np.flatnonzero(into)
-    keys = np.stack([records.rows["asked"][rows], records.target[rows], records.protocol[rows], records.port[rows]])
+    keys = np.stack([records.rows["caller"][rows], records.target[rows], records.protocol[rows], records.port[rows]])
     distinct, which = np.unique(keys, axis=1, return_inverse=True)
-    routes, measures = list(legs.routes), legs.measures.copy()
+    routes, measures = list(hops.routes), hops.measures.copy()
     bucket = (records.rows["bucket"][rows] - start_s) // BUCKET_S
     found_routes, found = [], []
     for number, (source, target, protocol, port) in enumerate(distinct.T.tolist()):
@@ -153,7 +153,7 @@ def by_port(legs: Legs, records: Records, names: Collection[str], start_s: int) 
         if at is None or not port:
             continue
         own = np.flatnonzero(which.reshape(-1) == number)
-        part = np.zeros(legs.measures.shape[1:], np.int64)
+        part = np.zeros(hops.measures.shape[1:], np.int64)
         for measure, name in enumerate(MEASURES):
             np.add.at(part[measure], bucket[own], records.rows[name][rows[own]])
         part = np.clip(part, 0, measures[at])
@@ -161,15 +161,15 @@ def by_port(legs: Legs, records: Records, names: Collection[str], start_s: int) 
         found_routes.append(route)
         found.append(part)
     if not found:
-        return legs
-    return seen_legs([*routes, *found_routes], np.concatenate([measures, np.stack(found)]))
+        return hops
+    return observed_hops([*routes, *found_routes], np.concatenate([measures, np.stack(found)]))
 
 
 def finer_series(records: Records, name: str) -> Finer | None:
-    """Return the series of one intermediary in short steps; None: its records allow none."""
+    """Return the series of one intermediary in short steps; None if its records are too few."""
     if not len(records) or name not in records.names:
         return None
-    code, source = records.names.index(name), records.rows["asked"].astype(np.int64)
+    code, source = records.names.index(name), records.rows["caller"].astype(np.int64)
     stream = records.rows["transport"] == TCP
     ins, outs = np.flatnonzero(stream & (records.target == code)), np.flatnonzero(stream & (source == code))
     callers, caller = np.unique(source[ins] * 65536 + records.port[ins], return_inverse=True)
@@ -214,15 +214,15 @@ def _in_steps(inbound: Side, outbound: Side, step_ms: int) -> Series | None:
 
 
 def _short(side: Side, begin: int, count: int, step_ms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what short records carried, float64[3, N, S], and whose series are whole so, bool[N].
+    """Return the volumes of short records, float64[3, N, S], and whose series are complete with them, bool[N].
 
     A long record lies in no step; who has many of them would seem silent where it was not.
     """
     rows, series, size = side
     short = rows["last"] - rows["first"] <= step_ms
     weight = (rows["bytes_sent"] + rows["bytes_received"]).astype(float)
-    told = np.bincount(series[short], weight[short], size)
-    complete = told >= _WHOLE * np.maximum(np.bincount(series, weight, size), 1)
+    short_volume = np.bincount(series[short], weight[short], size)
+    complete = short_volume >= _WHOLE * np.maximum(np.bincount(series, weight, size), 1)
     found = np.zeros((3, size, count))
     place = rows["first"][short] // step_ms - begin
     for measure, name in enumerate(("connections", "bytes_sent", "bytes_received")):

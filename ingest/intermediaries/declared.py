@@ -1,6 +1,6 @@
-"""Which services are intermediaries, and what is declared of the targets behind their listeners.
+"""Which services are intermediaries, and the declared targets behind their listeners.
 
-Invariant: nothing is an intermediary that neither the configuration nor an identity calls one.
+Invariant: a service is an intermediary only if the configuration or an identity says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, CONFIGURED, Ownership
-from chronotope.schema.addresses import BITS, Place, parse_place, place_of
+from chronotope.schema.addresses import BITS, AddressRange, observed_range, parse_address_range
 from chronotope.schema.config.intermediaries import IntermediaryEntry
 from chronotope.schema.names import clean_name
 from chronotope.schema.storage.store import Store
@@ -21,16 +21,16 @@ _KNOWN = "SELECT DISTINCT service FROM services WHERE kind = 'intermediary' ORDE
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Service ids of intermediaries; (service, port; 0: any) → the targets behind it; and who was only declared."""
+    """Ids of intermediaries; (service, port; 0: any) → the targets behind it; and those that were only declared."""
 
     services: frozenset[str] = frozenset()
     targets: Mapping[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        """Changes when what is declared does."""
-        told = sorted((*key, *sorted(names)) for key, names in self.targets.items())
-        return blake2b(repr((sorted(self.services), told)).encode(), digest_size=12).hexdigest()
+        """A digest of all declarations."""
+        declared = sorted((*key, *sorted(names)) for key, names in self.targets.items())
+        return blake2b(repr((sorted(self.services), declared)).encode(), digest_size=12).hexdigest()
 
 
 def intermediary_claims(entries: Sequence[IntermediaryEntry]) -> list[Ownership]:
@@ -48,7 +48,7 @@ def intermediary_claims(entries: Sequence[IntermediaryEntry]) -> list[Ownership]
 
 
 def declare(entries: Sequence[IntermediaryEntry], known: Iterable[str], claims: Iterable[Ownership]) -> Declared:
-    """Return what is declared.
+    """Return the declarations.
 
     Args:
         entries: of the configuration.
@@ -73,20 +73,20 @@ def read_known(store: Store) -> list[str]:
 
 
 def _owners(entry: IntermediaryEntry, claims: Iterable[Ownership]) -> set[str]:
-    """Return who ever owned an address of an entry; a single one that nobody owns is a node by itself."""
+    """Return all owners that an entry's address ever had. A single address that nobody owns is a node by itself."""
     place = entry.network
     if place is None:
         return set()
-    owners = {claim.service for claim in claims if _within(parse_place(claim.address), place)}
+    owners = {claim.service for claim in claims if _within(parse_address_range(claim.address), place)}
     return owners or ({entry.place} if place.bits in (BITS, -1) else set())
 
 
-def _within(place: Place, network: Place) -> bool:
+def _within(place: AddressRange, network: AddressRange) -> bool:
     if network.bits < 0 or place.bits < network.bits:
         return place == network
     return place.number >> (BITS - network.bits) == network.number >> (BITS - network.bits)
 
 
-def is_within(node: str, network: Place) -> bool:
+def is_within(node: str, network: AddressRange) -> bool:
     """Whether a node that is named by its address lies in a network."""
-    return _within(place_of(node), network)
+    return _within(observed_range(node), network)

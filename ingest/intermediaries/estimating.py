@@ -1,12 +1,12 @@
-"""Which caller reaches which target behind a shared listener, estimated from volumes over time. Pure.
+"""Estimate which caller reaches which target behind a shared listener, from volumes over time. Pure.
 
-What goes out to a target is the sum of what comes in for it. So a target's series is regressed on the callers' series
-(non-negative, each bucket weighted by its expected variance), and a caller's on the targets'; connections, bytes sent
+The traffic to a target is the sum of what comes in for it. So a target's series is regressed on the callers' series
+(non-negative, each bucket weighted by its expected variance), and a caller's on the targets'. Connections, bytes sent
 and bytes received are separate equations with their own shares, because callers differ in the size of their calls. A
-constant takes up the intermediary's own traffic. How surprising it is that a pair's coefficient is zero, from both
-sides, becomes a probability by a logistic model, and that by a second one which looks at the other pairs too
-(relating.py). Both are fitted and validated on simulated traffic (`benchmarks/bench_intermediaries.py`): correlated
-callers leave coefficients uncertain and so get a low confidence.
+constant takes up the intermediary's own traffic. From both regressions follows how surprising it is that a pair's
+coefficient is zero. A logistic model turns this into a probability, and a second model corrects it by the other pairs
+(relating.py). Both models are fitted and validated on simulated traffic (`benchmarks/bench_intermediaries.py`):
+correlated callers leave coefficients uncertain, and so get a low confidence.
 
 Invariant: estimates do not depend on the units of measures, nor on the order of callers and targets.
 
@@ -68,8 +68,8 @@ def confidences(series: Sequence[Series], allowed: np.ndarray) -> np.ndarray:
     for number, each in enumerate(series, start=1):
         found, part = _scores(each, open_pairs)
         fresh = np.isnan(score) | (np.abs(score) < _DECIDED)
-        told = fresh & open_pairs & ~np.isnan(found)
-        score = np.where(told, np.where(np.isnan(score), found, (score + found) / 2), score)
+        decided = fresh & open_pairs & ~np.isnan(found)
+        score = np.where(decided, np.where(np.isnan(score), found, (score + found) / 2), score)
         if number == len(series):
             break
         # A caller all of whose traffic is found again at targets that are certain has no others.
@@ -137,7 +137,7 @@ def pair_features(
 
 
 def _unseen(one: np.ndarray, other: np.ndarray) -> float:
-    """Return which part of the other side's bytes has no counterpart on one side, 0…1."""
+    """Return the part of the other side's bytes that has no counterpart on one side, 0…1."""
     seen, there = one[1:].sum(), other[1:].sum()
     return float(np.clip(1 - seen / max(there, 1e-12), 0, 1))
 
@@ -172,7 +172,7 @@ def shares_of(inbound: np.ndarray, outbound: np.ndarray, possible: np.ndarray) -
 
 
 def _forwarded(into: float, out: float, *, connections: bool) -> bool:
-    """Whether a measure says something: connections do only where they are not reused on one side."""
+    """Return whether a measure is useful. Connections are so only if neither side reuses them."""
     return into > 0 and out > 0 and (not connections or 1 / 3 < out / into < 3)
 
 
@@ -222,7 +222,7 @@ def _regressed(x: np.ndarray, y: np.ndarray, allowed: np.ndarray) -> tuple[np.nd
 
 
 def _told_apart(series: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return by how much each column in use differs from those that are not, 0…1.
+    """Return by how much each column in use differs from the others, 0…1.
 
     Of two columns that are alike the fit takes one, whichever: it must not seem the surer for that.
     """
@@ -244,7 +244,7 @@ def _correlated(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _together(side: np.ndarray) -> np.ndarray:
-    """All measures as one, each counting the same; float64[N, T]."""
+    """Return the sum of all measures with equal weight; float64[N, T]."""
     return np.asarray((side / np.maximum(side.sum(axis=(1, 2), keepdims=True), 1e-12)).sum(axis=0))
 
 

@@ -1,6 +1,6 @@
-"""What the store holds around intermediaries: hops as they were seen, and what was written of them before.
+"""What the store holds around intermediaries: observed hops, and rows that the resolution wrote before.
 
-Invariant: what the resolution wrote itself is never evidence for it.
+Invariant: the resolution's own rows are never evidence for it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.intermediaries.hops import MEASURES, Legs, Route, seen_legs
+from chronotope.ingest.intermediaries.hops import MEASURES, Hops, Route, observed_hops
 from chronotope.schema.observations import BUCKET_S, REPORTER_RESOLUTION, VIA_SEPARATOR
 from chronotope.schema.storage.store import Store
 
@@ -47,21 +47,21 @@ Key = tuple[str, str, str, str, int]  # source, target, protocol, via, view
 
 @dataclass(slots=True)
 class Written:
-    """What observations of the resolution add up to: edge, route and view → int64[M, T]."""
+    """The sums of the resolution's observations: edge, route and view → int64[M, T]."""
 
     rows: dict[Key, np.ndarray]
     buckets: int
 
     def of(self, key: Key) -> np.ndarray:
-        """Return the place of a row, zeros where it is new."""
+        """Return the sums of a row; zeros for a new row."""
         return self.rows.setdefault(key, np.zeros((len(MEASURES), self.buckets), np.int64))
 
 
-def read_hops(store: Store, names: Collection[str], start_s: int, end_s: int) -> Legs:
+def read_hops(store: Store, names: Collection[str], start_s: int, end_s: int) -> Hops:
     """Return the hops to and from some services in [start, end), Unix seconds on whole buckets."""
     table = store.query(_HOPS, {"from": start_s, "to": end_s, "names": sorted(names)})
     places: dict[Route, int] = {}
-    leg = [
+    hop = [
         places.setdefault(Route(source, target, protocol), len(places))
         for source, target, protocol in zip(*_texts(table, "source", "target", "protocol"), strict=True)
     ]
@@ -69,18 +69,18 @@ def read_hops(store: Store, names: Collection[str], start_s: int, end_s: int) ->
     bucket = (table.column("at").to_numpy().astype(np.int64) - start_s) // BUCKET_S
     for number, name in enumerate(MEASURES):
         # Corrections may arrive before what they correct: less than nothing is nothing yet.
-        measures[leg, number, bucket] = np.maximum(table.column(name).to_numpy(), 0)
+        measures[hop, number, bucket] = np.maximum(table.column(name).to_numpy(), 0)
     routes = sorted(places)
-    return seen_legs(routes, measures[[places[route] for route in routes]] if routes else measures)
+    return observed_hops(routes, measures[[places[route] for route in routes]] if routes else measures)
 
 
 def read_calls(
-    store: Store, legs: Legs, intermediaries: Collection[str], start_s: int, end_s: int
+    store: Store, hops: Hops, intermediaries: Collection[str], start_s: int, end_s: int
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """Return (caller, target) → intermediary that is named between them, or none → calls that traces or metrics saw."""
+    """Return (caller, target) → the intermediary between them, or none → calls in traces or metrics."""
     ends = {
-        "sources": sorted({route.source for route in legs.routes} - set(intermediaries)),
-        "targets": sorted({route.target for route in legs.routes} - set(intermediaries)),
+        "sources": sorted({route.source for route in hops.routes} - set(intermediaries)),
+        "targets": sorted({route.target for route in hops.routes} - set(intermediaries)),
     }
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     # A target's answer to a call may lie outside of the window that its caller's span is in: whole minutes.
@@ -92,7 +92,7 @@ def read_calls(
 
 
 def read_written(store: Store, start_s: int, end_s: int) -> Written:
-    """Return what the resolution wrote for [start, end)."""
+    """Return the resolution's rows for [start, end)."""
     table = store.query(_WRITTEN, {"from": start_s, "to": end_s})
     written = Written({}, (end_s - start_s) // BUCKET_S)
     bucket = ((table.column("at").to_numpy().astype(np.int64) - start_s) // BUCKET_S).tolist()
@@ -105,7 +105,7 @@ def read_written(store: Store, start_s: int, end_s: int) -> Written:
 
 
 def read_kinds(store: Store, names: Collection[str]) -> dict[str, str]:
-    """Return what services are: the first of several kinds, as a graph shows it."""
+    """Return the kinds of services: the first of several kinds, as a graph shows it."""
     kinds: dict[str, str] = {}
     for service, kind in store.rows(_KINDS, {"names": sorted(names)}):
         known = kinds.get(str(service), "unknown")

@@ -1,6 +1,8 @@
-"""Legs: traffic from one service to another over time, as columns. What the resolution takes in and gives back.
+"""Hops as columns: traffic from one service to another over time. Input and output of the resolution.
 
-Invariant: a leg's measures are never negative, and whatever moves from one leg to others adds up to what it lost.
+A resolved hop has passed intermediaries, which its route lists in `via`.
+
+Invariant: a hop's measures are never negative. What is moved from one hop to others adds up to what it lost.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ GENERIC = frozenset({"tcp", "tls", "udp", "unknown", ""})
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """What a leg is: from whom, to whom, speaking what, through which intermediaries, to which port (0: not known)."""
+    """The identity of a hop: source, target, protocol, passed intermediaries, and called port (0: unknown)."""
 
     source: str
     target: str
@@ -34,13 +36,13 @@ class Route:
 
 
 @dataclass(slots=True)
-class Legs:
-    """L legs over T buckets.
+class Hops:
+    """L hops over T buckets.
 
     Attributes:
-        routes: one a leg.
+        routes: one a hop.
         measures: int64[L, M, T], M of MEASURES.
-        confidence: float64[L], the probability that the leg is real; 1 for what was seen.
+        confidence: float64[L], the probability that the hop is real; 1 for what was seen.
         inferred: bool[L], whether it was estimated from volumes.
     """
 
@@ -53,14 +55,14 @@ class Legs:
         return len(self.routes)
 
 
-def seen_legs(routes: list[Route], measures: np.ndarray) -> Legs:
-    """Return legs as they were observed, int64[L, M, T]."""
-    return Legs(routes, measures, np.ones(len(routes)), np.zeros(len(routes), np.bool_))
+def observed_hops(routes: list[Route], measures: np.ndarray) -> Hops:
+    """Return hops as they were observed, int64[L, M, T]."""
+    return Hops(routes, measures, np.ones(len(routes)), np.zeros(len(routes), np.bool_))
 
 
-def join_legs(first: Legs, second: Legs) -> Legs:
-    """Return the legs of both."""
-    return Legs(
+def join_hops(first: Hops, second: Hops) -> Hops:
+    """Return the hops of both."""
+    return Hops(
         [*first.routes, *second.routes],
         np.concatenate([first.measures, second.measures]),
         np.concatenate([first.confidence, second.confidence]),

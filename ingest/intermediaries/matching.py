@@ -1,11 +1,11 @@
-"""Connections that live long and carry the same bytes at the same time: one in, one out. Pure.
+"""Match long-lived connections that carry the same bytes at the same time, one in and one out. Pure.
 
-A proxy that keeps a connection to a target for each of a caller's lets both carry the same calls. Over several steps
-their bytes go up and down together. That two others do so by chance is improbable, and how improbable is known:
-correlation of sent and of received bytes, plain and as logarithms, so that neither one spike nor one silence decides,
-tested against all connections it could have been.
+If a proxy keeps one connection to a target for each connection of a caller, both carry the same calls, and over several
+steps their bytes rise and fall together. That two unrelated connections do so by chance is improbable, and the
+probability is known: the correlation of sent and of received bytes, plain and as logarithms (so that neither one spike
+nor one silence decides), tested against all connections that it could have been.
 
-Invariant: a connection out is matched with one connection in at most.
+Invariant: a connection out is matched with at most one connection in.
 """
 
 from __future__ import annotations
@@ -72,18 +72,18 @@ Steps = dict[int, tuple[np.ndarray, np.ndarray]]  # step → connections, bytes 
 def _series(rows: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, Steps, np.ndarray]:
     """Return the connection of each record (-1: of none that lives long), bytes by step, and their units."""
     of_row = np.full(len(rows), -1, np.int64)
-    told = np.flatnonzero(rows["client_port"] > 0)
-    if not len(told):
+    known = np.flatnonzero(rows["client_port"] > 0)
+    if not len(known):
         return of_row, {}, np.empty(0, np.int64)
-    ends = [rows[name][told].astype(np.int64) for name in ("client", "server", "client_port", "server_port")]
-    _, connection = np.unique(np.stack([unit[told], *ends]), axis=1, return_inverse=True)
+    ends = [rows[name][known].astype(np.int64) for name in ("client", "server", "client_port", "server_port")]
+    _, connection = np.unique(np.stack([unit[known], *ends]), axis=1, return_inverse=True)
     connection = connection.reshape(-1)
-    step = rows["first"][told] // STEP_MS
+    step = rows["first"][known] // STEP_MS
     distinct = np.unique(np.stack([connection, step]), axis=1)[0]
     long = np.flatnonzero(np.bincount(distinct, minlength=connection.max() + 1) >= FEWEST_STEPS)
     number = np.full(connection.max() + 1, -1, np.int64)
     number[long] = np.arange(len(long))
-    of_row[told] = number[connection]
+    of_row[known] = number[connection]
     units = np.zeros(len(long), np.int64)
     alive = of_row >= 0
     units[of_row[alive]] = unit[alive]

@@ -1,7 +1,7 @@
-"""What resolved legs mean for the store: rows to add so that its views show them. Pure.
+"""Rows to add to the store for resolved hops, so that its views show them. Pure.
 
-Invariant: the rows written for an epoch add up to what its evidence gives now, whatever was written before; in the
-view of hops they add up to nothing.
+Invariant: the rows written for an epoch add up to what its evidence gives now, whatever was written before. In the view
+of hops they add up to nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.intermediaries.evidence import Written
-from chronotope.ingest.intermediaries.hops import MEASURES, Legs
+from chronotope.ingest.intermediaries.hops import MEASURES, Hops
 from chronotope.schema.observations import (
     BOTH_VIEWS,
     BUCKET_S,
@@ -24,13 +24,13 @@ from chronotope.schema.observations import (
 )
 
 
-def wanted(seen: Legs, resolved: Legs, buckets: slice) -> Written:
-    """Return what should be written for some buckets.
+def wanted(seen: Hops, resolved: Hops, buckets: slice) -> Written:
+    """Return the rows that should be there for some buckets.
 
     Args:
         seen: hops as they were, L of them.
-        resolved: what `resolve` made of them: the same L first, then legs with `via`.
-        buckets: which of the legs' buckets.
+        resolved: what `resolve` made of them: the same L first, then hops with `via`.
+        buckets: which of the hops' buckets.
     """
     found = Written({}, buckets.stop - buckets.start)
     for at, route in enumerate(seen.routes):
@@ -48,7 +48,7 @@ def wanted(seen: Legs, resolved: Legs, buckets: slice) -> Written:
 
 
 def difference(after: Written, before: Written) -> Written:
-    """Return what must be added to get from one to the other."""
+    """Return the rows to add to get from one to the other."""
     added = Written({key: values.copy() for key, values in after.rows.items()}, after.buckets)
     for key, values in before.rows.items():
         added.of(key)[:] -= values
@@ -57,7 +57,7 @@ def difference(after: Written, before: Written) -> Written:
 
 
 def observations_of(added: Written, start_s: int, kinds: Mapping[str, str]) -> pa.Table | None:
-    """Return the rows of the landing table, in a fixed order; None when there are none."""
+    """Return rows of the table `observations`, in a fixed order; None when there are none."""
     keys = sorted(added.rows)
     if not keys:
         return None

@@ -1,7 +1,7 @@
-"""Which callers of an intermediary reach which of its targets: what is certain, what is known, what is estimated.
+"""Which callers of an intermediary reach which of its targets: certain, known or estimated pairs.
 
-Invariant: a pair is certain only where no other is possible: one target behind the listener, one caller, or what
-traces and declarations say. Everything else is an estimate with a confidence, and never the cross product.
+Invariant: a pair is certain only where no other is possible: one target behind the listener, one caller, or what traces
+and declarations say. Every other pair is an estimate with a confidence. The answer is never the cross product.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _USED = (CONNECTIONS, BYTES_SENT, BYTES_RECEIVED)
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What goes from A callers to B targets.
+    """The traffic from A callers to B targets.
 
     Attributes:
         shares: float64[A, B], of a caller's traffic to each target; a row adds up to at most 1.
@@ -47,7 +47,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What flow records say of A callers and B targets beyond their volumes by the bucket.
+    """Details from flow records of A callers and B targets, beyond their volumes by bucket.
 
     Attributes:
         series: in shorter steps, as far as records allow it, the shortest first; without matched connections.
@@ -100,21 +100,21 @@ def _estimated(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray, reco
     matched = allowed & (records.matched > 0)
     explained = matched.any(axis=1) & (records.shares >= _EXPLAINED)
     left = np.where(explained[:, None], matched, allowed)
-    told = all(any(end[at] for end in ends) for ends in _wholes(records, left) for at in range(len(ends[0])))
-    series = [*records.series] if told and records.series else [*records.series, whole(*volumes)]
+    covered = all(any(end[at] for end in ends) for ends in _wholes(records, left) for at in range(len(ends[0])))
+    series = [*records.series] if covered and records.series else [*records.series, whole(*volumes)]
     estimated = confidences(series, left & ~explained[:, None])
     return np.asarray(np.where(matched, np.maximum(estimated, _MATCHED), estimated))
 
 
 def _wholes(records: Records, left: np.ndarray) -> list[list[np.ndarray]]:
-    """Who is whole in which steps; those who need no estimate are."""
+    """Return who has complete series in which steps. Whoever needs no estimate counts as complete."""
     callers = [each.callers | ~left.any(axis=1) for each in records.series]
     targets = [each.targets | ~left.any(axis=0) for each in records.series]
     return [callers, targets] if records.series else []
 
 
 def _certain(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray) -> np.ndarray:
-    """Return the pairs beside which no other is possible, bool[A, B]."""
+    """Return the pairs that are the only possible ones, bool[A, B]."""
     only_target = (allowed.sum(axis=1) == 1)[:, None] & allowed
     if only_target.any():
         bytes_in, bytes_out = (volume[1:].sum(axis=(0, 2)) for volume in volumes)
@@ -125,7 +125,7 @@ def _certain(volumes: tuple[np.ndarray, np.ndarray], allowed: np.ndarray) -> np.
 
 
 def _only_checks(outbound: np.ndarray, inbound: np.ndarray) -> np.ndarray:
-    """Return the targets that get nothing but the intermediary's own regular checks, bool[B].
+    """Return the targets that get only the intermediary's own regular health checks, bool[B].
 
     Checks come at a constant rate with equal bytes, whether anybody calls or not; their counts vary less than
     those of independent calls could. Where callers are as regular, regularity says nothing.
@@ -137,7 +137,7 @@ def _only_checks(outbound: np.ndarray, inbound: np.ndarray) -> np.ndarray:
 
 
 def _regular(volumes: np.ndarray) -> np.ndarray:
-    """Return whose connections come like clockwork, each with the same bytes; bool[N]."""
+    """Return whose connections come at regular times, each with the same bytes; bool[N]."""
     counts, sizes = volumes[0], volumes[1] + volumes[2]
     found = np.zeros(len(counts), np.bool_)
     for at in range(len(counts)):

@@ -1,8 +1,8 @@
-"""What the other pairs of a caller and of a target say about a pair: the second step of the estimate. Pure.
+"""The second step of the estimate: the other pairs of a caller and of a target say something about a pair. Pure.
 
-A pair that looks possible by itself is less so where its caller's traffic is found at others and its target's comes
-from others, and more so where both have nobody else. A second logistic model, over the first one's answers, learns how
-much that counts from the same simulated traffic.
+A pair that looks possible by itself is less probable if its caller's traffic is found at other targets and its target's
+traffic comes from other callers. It is more probable if both have nobody else. A second logistic model over the first
+one's answers learns how much that counts, from the same simulated traffic.
 """
 
 from __future__ import annotations

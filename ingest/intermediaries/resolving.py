@@ -1,7 +1,8 @@
-"""From hops to edges: legs into an intermediary and out of it become legs through it. Pure.
+"""From hops to edges: hops into an intermediary and hops out of it become hops through it. Pure.
 
-Invariant: what a resolved leg carries was taken from the hops it stands for, in whole numbers; what could not be
-resolved stays with its hops. A chain of intermediaries is resolved from the callers' end, and `via` lists it in order.
+Invariant: the traffic of a resolved hop is taken from the hops that it stands for, in whole numbers. Traffic that could
+not be resolved stays with its hops. A chain of intermediaries is resolved from the callers' end; `via` lists it in
+order.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from chronotope.ingest.intermediaries.hops import (
     BYTES_SENT,
     CONNECTIONS,
     GENERIC,
-    Legs,
+    Hops,
     Route,
-    join_legs,
+    join_hops,
     split,
 )
 from chronotope.ingest.intermediaries.pairing import Pairs, Records, pair
@@ -28,7 +29,7 @@ from chronotope.ingest.intermediaries.pairing import Pairs, Records, pair
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What is known beside volumes.
+    """Knowledge beside volumes.
 
     Attributes:
         targets: (intermediary, port of its listener; 0: any) → the services behind it.
@@ -41,24 +42,24 @@ class Knowledge:
     finer: Mapping[str, Finer] = field(default_factory=dict)
 
 
-def resolve(legs: Legs, intermediaries: Collection[str], knowledge: Knowledge) -> Legs:
-    """Return the legs that remain: hops with what is left of them, first and in order, then those through others.
+def resolve(hops: Hops, intermediaries: Collection[str], knowledge: Knowledge) -> Hops:
+    """Return first the given hops in their order, with their remaining traffic, then the resolved ones.
 
     Args:
-        legs: hops as they were seen, without `via`; their measures are left as they are.
+        hops: hops as they were seen, without `via`; their measures are left as they are.
         intermediaries: service ids.
         knowledge: declarations, and what traces and metrics say.
     """
-    direct = {(route.source, route.target) for route in legs.routes}
-    legs = Legs(legs.routes, legs.measures.copy(), legs.confidence, legs.inferred)
-    for intermediary in in_order(legs.routes, intermediaries):
+    direct = {(route.source, route.target) for route in hops.routes}
+    hops = Hops(hops.routes, hops.measures.copy(), hops.confidence, hops.inferred)
+    for intermediary in in_order(hops.routes, intermediaries):
         for datagrams in (False, True):
-            legs = _resolve_one(legs, intermediary, knowledge, direct, datagrams=datagrams)
-    return legs
+            hops = _resolve_one(hops, intermediary, knowledge, direct, datagrams=datagrams)
+    return hops
 
 
 def in_order(routes: list[Route], intermediaries: Collection[str]) -> list[str]:
-    """Return intermediaries so that who calls another one comes before it; in a circle by name."""
+    """Return intermediaries in the order of calls: a caller before its target; in a circle by name."""
     ahead = {name: set[str]() for name in sorted(intermediaries)}
     for route in routes:
         if route.source in ahead and route.target in ahead and route.source != route.target:
@@ -75,33 +76,33 @@ def in_order(routes: list[Route], intermediaries: Collection[str]) -> list[str]:
 
 
 def _resolve_one(
-    legs: Legs, name: str, knowledge: Knowledge, direct: Collection[tuple[str, str]], *, datagrams: bool
-) -> Legs:
-    routes = legs.routes
-    alive = np.asarray(legs.measures[:, [CONNECTIONS, BYTES_SENT, BYTES_RECEIVED]].any(axis=(1, 2)))
+    hops: Hops, name: str, knowledge: Knowledge, direct: Collection[tuple[str, str]], *, datagrams: bool
+) -> Hops:
+    routes = hops.routes
+    alive = np.asarray(hops.measures[:, [CONNECTIONS, BYTES_SENT, BYTES_RECEIVED]].any(axis=(1, 2)))
     usable = [at for at, route in enumerate(routes) if alive[at] and route.datagrams is datagrams]
     ins = [at for at in usable if routes[at].target == name and routes[at].source != name]
     outs = [at for at in usable if routes[at].source == name and routes[at].target != name and not routes[at].via]
     if not ins or not outs:
-        return legs
+        return hops
     callers = list(dict.fromkeys((routes[at].source, routes[at].port) for at in ins))
     targets = list(dict.fromkeys(routes[at].target for at in outs))
     of_caller = np.array([callers.index((routes[at].source, routes[at].port)) for at in ins])
     of_target = np.array([targets.index(routes[at].target) for at in outs])
-    inbound = _added(legs.measures[ins], of_caller, len(callers))
-    outbound = _added(legs.measures[outs], of_target, len(targets))
+    inbound = _added(hops.measures[ins], of_caller, len(callers))
+    outbound = _added(hops.measures[outs], of_target, len(targets))
     allowed, known = _constraints(name, callers, targets, knowledge, direct)
     finer = _finer(knowledge.finer.get(name), callers, targets)
     pairs = pair(inbound, outbound, allowed, known, finer)
     shown = pairs.shown
     if not shown.any():
-        return legs
+        return hops
     given, taken = _parts(inbound, outbound, pairs)
-    return _moved(legs, name, (ins, outs), (of_caller, of_target), given, taken, pairs)
+    return _moved(hops, name, (ins, outs), (of_caller, of_target), given, taken, pairs)
 
 
 def _finer(finer: Finer | None, callers: list[tuple[str, int]], targets: list[str]) -> Records | None:
-    """Return what records say, in the order of callers and targets; who has none is silent there."""
+    """Return the details of records, in the order of callers and targets; zeros for those without records."""
     if finer is None:
         return None
     rows = [finer.callers.index(caller) if caller in finer.callers else -1 for caller in callers]
@@ -132,7 +133,7 @@ def _constraints(
     knowledge: Knowledge,
     direct: Collection[tuple[str, str]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which pairs declarations allow, bool[A, B], and calls that were seen through here, float64[A, B]."""
+    """Return the pairs that declarations allow, bool[A, B], and the calls seen through here, float64[A, B]."""
     allowed = np.ones((len(callers), len(targets)), np.bool_)
     known = np.zeros((len(callers), len(targets)))
     for row, (caller, port) in enumerate(callers):
@@ -159,53 +160,53 @@ def _parts(inbound: np.ndarray, outbound: np.ndarray, pairs: Pairs) -> tuple[np.
 
 
 def _activity(side: np.ndarray) -> np.ndarray:
-    """How much happened, of all measures alike; float64[N, T]."""
+    """Return the activity, with equal weight for all measures; float64[N, T]."""
     used = side[:, [CONNECTIONS, BYTES_SENT, BYTES_RECEIVED]].astype(float)
     return np.asarray((used / np.maximum(used.sum(axis=(0, 2), keepdims=True), 1)).sum(axis=1))
 
 
 def _near(activity: np.ndarray) -> np.ndarray:
-    """A call's two hops may lie in neighbouring buckets; float64[N, T]."""
+    """Return activity that spreads into empty neighbouring buckets: a call's two hops may lie in two; float64[N, T]."""
     padded = np.pad(activity, ((0, 0), (1, 1)))
     return np.asarray(np.where(activity > 0, activity, (padded[:, :-2] + padded[:, 2:]) / 2))
 
 
 def _moved(
-    legs: Legs,
+    hops: Hops,
     name: str,
     ends: tuple[list[int], list[int]],
     units: tuple[np.ndarray, np.ndarray],
     given: np.ndarray,
     taken: np.ndarray,
     pairs: Pairs,
-) -> Legs:
-    """Return the legs with those of the pairs behind them, and what they carry taken from the hops."""
+) -> Hops:
+    """Return the hops followed by the resolved ones, whose traffic is subtracted from the hops."""
     (ins, outs), (of_caller, of_target) = ends, units
-    spoken = [_spoken(legs, outs, of_target, column) for column in range(given.shape[1])]
+    spoken = [_spoken(hops, outs, of_target, column) for column in range(given.shape[1])]
     routes: list[Route] = []
     parts, sure, inferred = [], [], []
-    for leg, row in zip(ins, of_caller.tolist(), strict=True):
+    for hop, row in zip(ins, of_caller.tolist(), strict=True):
         columns = np.flatnonzero(given[row].any(axis=1))
-        own = split(legs.measures[leg], given[row, columns])
-        legs.measures[leg] -= own.sum(axis=0)
-        route = legs.routes[leg]
+        own = split(hops.measures[hop], given[row, columns])
+        hops.measures[hop] -= own.sum(axis=0)
+        route = hops.routes[hop]
         for column, part in zip(columns.tolist(), own, strict=True):
             target, protocol = spoken[column]
             said = route.protocol if protocol in GENERIC and route.protocol not in GENERIC else protocol
             routes.append(Route(route.source, target, said, (*route.via, name)))
             parts.append(part)
-            sure.append(min(legs.confidence[leg], pairs.confidence[row, column]))
-            inferred.append(bool(legs.inferred[leg] or pairs.inferred[row, column]))
-    for leg, column in zip(outs, of_target.tolist(), strict=True):
-        legs.measures[leg] -= split(legs.measures[leg], taken[:, column]).sum(axis=0)
-    none = np.zeros((0, *legs.measures.shape[1:]), np.int64)
+            sure.append(min(hops.confidence[hop], pairs.confidence[row, column]))
+            inferred.append(bool(hops.inferred[hop] or pairs.inferred[row, column]))
+    for hop, column in zip(outs, of_target.tolist(), strict=True):
+        hops.measures[hop] -= split(hops.measures[hop], taken[:, column]).sum(axis=0)
+    none = np.zeros((0, *hops.measures.shape[1:]), np.int64)
     carried = np.stack(parts) if parts else none
-    return join_legs(legs, Legs(routes, carried, np.array(sure), np.array(inferred, np.bool_)))
+    return join_hops(hops, Hops(routes, carried, np.array(sure), np.array(inferred, np.bool_)))
 
 
-def _spoken(legs: Legs, outs: list[int], of_target: np.ndarray, column: int) -> tuple[str, str]:
-    """A target, and the protocol that most of what it gets is in."""
+def _spoken(hops: Hops, outs: list[int], of_target: np.ndarray, column: int) -> tuple[str, str]:
+    """Return a target, and the protocol of most of its traffic."""
     own = [at for at, unit in zip(outs, of_target.tolist(), strict=True) if unit == column]
-    busiest = max(own, key=lambda at: int(legs.measures[at, BYTES_SENT : BYTES_RECEIVED + 1].sum()))
-    route = legs.routes[busiest]
+    busiest = max(own, key=lambda at: int(hops.measures[at, BYTES_SENT : BYTES_RECEIVED + 1].sum()))
+    route = hops.routes[busiest]
     return route.target, route.protocol

@@ -1,7 +1,7 @@
-"""Attributes of one message, decoded slowly: at the first sight of a span's signature or of a resource.
+"""Slow decoding of the attributes of one message, at the first sight of a span's signature or of a resource.
 
-Invariant: what `framing` let through is decoded as upb would, except that text which is not UTF-8 is repaired, and
-that lists and maps become None: nothing here needs them.
+Invariant: what `framing` accepted is decoded as upb would, with two exceptions: text that is not UTF-8 is repaired, and
+lists and maps become None, because nothing here needs them.
 """
 
 from __future__ import annotations

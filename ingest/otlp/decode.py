@@ -1,7 +1,7 @@
 """OTLP trace requests, protobuf or JSON, to span columns.
 
-Invariant: the work in Python grows with the number of different resources and attribute signatures, not with the
-number of spans (but for spans with links, which are rare). A request is decoded whole or refused whole.
+Invariant: the work in Python grows with the number of different resources and attribute signatures, not with the number
+of spans (except spans with links, which are rare). A request is decoded whole or refused whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chronotope.ingest.otlp.json_form import to_protobuf
 from chronotope.ingest.otlp.links import link_rows
 from chronotope.ingest.otlp.scan import DETAIL, REASONS, fill, number_distinct
 from chronotope.ingest.spans.columns import CONSUMER, PRODUCER, SPAN, SpanBatch, Vocabulary
-from chronotope.ingest.spans.own_addresses import beats_of, own_addresses
+from chronotope.ingest.spans.resource_claims import heartbeats_of, own_addresses
 from chronotope.ingest.spans.sampling import mix64_column, rounding
 from chronotope.ingest.spans.semconv import describe, effective_kind, service_of
 from chronotope.schema.errors import InvalidPayload
@@ -98,7 +98,7 @@ class OtlpDecoder:
         batch.rows["service"] = codes[details["resource"]]
         if self._owned:
             owned = [self._owned.get(key, ("", ())) for key in places[:, 0].tolist()]
-            batch.beats = beats_of(owned, details["resource"], batch.rows["start_ns"], details["reason"] == 0)
+            batch.heartbeats = heartbeats_of(owned, details["resource"], batch.rows["start_ns"], details["reason"] == 0)
 
     def _new_service(self, key: int, resource_spans: bytes, batch: SpanBatch) -> int:
         attributes = resource_attributes(resource_spans)

@@ -1,8 +1,8 @@
-"""The first pass over a trace request: is it protobuf, and how many spans and resources does it hold?
+"""The first pass over a trace request: check that it is protobuf, and count its spans and resources.
 
-Invariant: what passes here is framed as upb would accept it, at every depth, also in the parts that nobody reads; so
-the second pass can only meet well-formed fields. One thing upb refuses is let through on purpose: a string that is
-not UTF-8. Such names are repaired where a string is first read, which costs nothing per span and loses no span.
+Invariant: what passes is framed as upb would accept it, at every depth, even in parts that nobody reads. So the second
+pass meets only well-formed fields. One thing that upb refuses passes on purpose: a string that is not UTF-8. Such names
+are repaired where a string is first read, which costs nothing per span and loses no span.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""OTLP/JSON, translated to the protobuf form of the same request.
+"""Translate OTLP/JSON to the protobuf form of the same request.
 
-Invariant: only fields that the decoder reads are carried over, so a JSON request and its protobuf form give one batch
-by the same code. What cannot be translated is refused, named by its path.
+Invariant: only fields that the decoder reads are translated, so a JSON request and its protobuf form give one batch by
+the same code. What cannot be translated is refused with its path.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding (ids in hexadecimal, enums as numbers, 64-bit
 numbers as text or numbers); beyond it, names of enums are understood.

@@ -1,6 +1,6 @@
 """Span links: each linked span is one more parent of a span that consumed messages.
 
-Invariant: a link row's id is settled by the two spans alone, so a link that comes twice is one call.
+Invariant: the two spans alone determine a link row's id, so a link that comes twice is one call.
 """
 
 from __future__ import annotations
@@ -58,15 +58,20 @@ def _target(link: bytes) -> tuple[int, int, int]:
     return int.from_bytes(trace[:8]), int.from_bytes(trace[8:]), int.from_bytes(span)
 
 
-def _row(row: np.void, own: tuple[int, int, int], target: tuple[int, int, int]) -> tuple[int, ...]:
+def link_span_id(trace: tuple[int, int], span: int, linked_span: int) -> int:
+    """Return the id of the row that stands for a span's link. It is the same from every format."""
     mixed = 0
-    for number in (*own, target[2]):
+    for number in (*trace, span, linked_span):
         mixed = mix64(mixed ^ number)
+    return mixed or 1
+
+
+def _row(row: np.void, own: tuple[int, int, int], target: tuple[int, int, int]) -> tuple[int, ...]:
     own_columns = {name: int(row[name]) for name in row.dtype.names or ()}
     columns = own_columns | {
         "trace_hi": target[0],
         "trace_lo": target[1],
-        "span": mixed or 1,
+        "span": link_span_id(own[:2], own[2], target[2]),
         "parent": target[2],
         "kind": CONSUMER,
         "flags": own_columns["flags"] | LINK,

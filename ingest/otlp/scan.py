@@ -1,8 +1,8 @@
 """The second pass over a trace request: one SPAN row a span, with signatures for what needs strings.
 
-Invariant: no Python object is made here, and every span long enough to be one gives a row, also one that will be
-skipped (its reason says why). Fields come in any order and may repeat: of numbers and strings the last one counts, as
-protobuf has it.
+Invariant: no Python object is made here. Every span that is long enough to be one gives a row, even if it will be
+skipped (its reason says why). Fields come in any order and may repeat; the last number or string counts, as protobuf
+has it.
 """
 
 from __future__ import annotations

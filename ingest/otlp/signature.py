@@ -1,8 +1,8 @@
-"""A span's attributes as one seeded 64-bit number: equal numbers, equal peer and protocol.
+"""A span's attributes as one seeded 64-bit number: equal numbers mean equal peer and protocol.
 
-Invariant: whatever `describe` may look at (see `semconv`) goes into the signature, whatever it may not stays out. The
-order of attributes makes no difference, unless one key comes twice. The seed is drawn per process, so nobody can
-prepare two different spans of one signature.
+Invariant: the signature holds everything that `describe` may read (see `semconv`), and nothing else. The order of
+attributes makes no difference, unless one key comes twice. The seed is drawn per process, so nobody can prepare two
+different spans with one signature.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`POST /api/v1/events`: deployments and other changes, to be shown beside what changed in the topology.
+"""`POST /api/v1/events`: deployments and other changes, shown beside changes of the topology.
 
-Invariant: what is answered as accepted is durable; a change has an id made from what it says, so that one reported
-twice is one change.
+Invariant: a change that the answer counts as accepted is durable. Its id is made of its content, so a change that is
+reported twice is one change.
 """
 
 from __future__ import annotations

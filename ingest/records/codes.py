@@ -1,7 +1,7 @@
-"""Calls by response code: as records say them, and as the store has them.
+"""Calls by response code, as records report them and as the store has them.
 
-Invariant: over all buckets of time a record has as many calls of a code as were said. A code is a short text
-(`200`, `5xx`, `UNAVAILABLE`), kept as it was said.
+Invariant: over all buckets of time, a record has as many calls of a code as it reported. A code is a short text (`200`,
+`5xx`, `UNAVAILABLE`), kept as it came.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`POST /api/v1/identities`: who owns an address from when to when.
 
-Invariant: what is answered as accepted is durable, and the running server attributes by it from then on. A record
-without `to` is a heartbeat: the owner for the configured lifetime, longer if it says so again, shorter if another does.
+Invariant: a record that the answer counts as accepted is durable, and the running server attributes by it from then on.
+A record without `to` is a heartbeat: it names the owner for the configured lifetime, longer if it repeats, shorter if
+another owner has a heartbeat.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 from flask import Blueprint, Response, request
 
-from chronotope.ingest.identity.owners import SAID, Ownership
+from chronotope.ingest.identity.owners import REPORTED, Ownership
 from chronotope.ingest.requests import fields
 from chronotope.ingest.requests.body import read_body
 from chronotope.ingest.requests.fields import NO_TIME, STRINGS, Text
 from chronotope.ingest.requests.ndjson import ParseTime
 from chronotope.ingest.requests.outcome import Records, insert_token
 from chronotope.ingest.requests.records import Clock, check_content_type, read_records, time_parser
-from chronotope.schema.addresses import parse_place
+from chronotope.schema.addresses import parse_address_range
 from chronotope.schema.errors import InvalidValue
 from chronotope.schema.names import service_id
 from chronotope.schema.observations import KINDS
@@ -111,7 +112,7 @@ def identity_table(records: Records, parse_time: ParseTime, now_ms: int, heartbe
             "valid_from": pa.array(begin[kept]).cast(pa.timestamp("ms", tz="UTC")),
             "valid_to": pa.array(end[kept]).cast(pa.timestamp("ms", tz="UTC")),
             "heartbeat": heartbeat[kept].astype(np.uint8),
-            "rank": np.full(len(kept), SAID, np.uint8),
+            "rank": np.full(len(kept), REPORTED, np.uint8),
             "attributes": attributes.take(pa.array(kept)),
         }
     )
@@ -121,9 +122,9 @@ def claims_of(table: pa.Table) -> list[Ownership]:
     """Return the rows of the table `identities` as claims."""
     times = (table.column(name).cast(pa.int64()).to_pylist() for name in ("valid_from", "valid_to"))
     texts = (table.column(name).to_pylist() for name in ("address", "service", "port", "kind"))
-    beats = (beat == 1 for beat in table.column("heartbeat").to_pylist())
+    heartbeats = (heartbeat == 1 for heartbeat in table.column("heartbeat").to_pylist())
     ranks = table.column("rank").to_pylist()
-    return [Ownership(*row) for row in zip(*texts, *times, beats, ranks, strict=True)]
+    return [Ownership(*row) for row in zip(*texts, *times, heartbeats, ranks, strict=True)]
 
 
 def claims_table(claims: Sequence[Ownership]) -> pa.Table:
@@ -149,7 +150,7 @@ def _addresses(records: Records) -> Text:
     wrong: dict[str, str] = {}
     for value in address.values:
         try:
-            parse_place(value)
+            parse_address_range(value)
         except InvalidValue as error:
             wrong[value] = str(error)
     records.refuse(address.codes < 0, lambda _: "address is missing; use an IP address, CIDR network or host name")

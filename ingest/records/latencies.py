@@ -1,7 +1,7 @@
-"""Histograms that others made, `[upper bound in ms, count]`, in our logarithmic buckets.
+"""Histograms of other systems, `[upper bound in ms, count]`, in our logarithmic buckets.
 
-Invariant: no count is lost. A count goes to the bucket that holds its upper bound (nothing says where below it the
-calls were, so a quantile is never told lower than it was); one without a finite bound to the record's highest.
+Invariant: no count is lost. A count goes to the bucket that holds its upper bound: nothing says where below it the
+calls were, so a quantile is never too low. A count without a finite bound goes to the record's highest bucket.
 """
 
 from __future__ import annotations

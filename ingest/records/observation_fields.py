@@ -1,6 +1,6 @@
-"""Observations as a collector says them: the fields of a record, checked by columns.
+"""The fields of observations, checked by columns.
 
-Invariant: what is in an `Observed` can be stored as it is; whatever cannot was refused with its reason.
+Invariant: an `Observed` can be stored as it is. What cannot was refused with its reason.
 """
 
 from __future__ import annotations
@@ -12,20 +12,34 @@ from typing import Annotated
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chronotope.ingest.records.codes import Codes, codes
 from chronotope.ingest.records.latencies import Histograms, histograms
 from chronotope.ingest.records.spreading import LONGEST_MS
-from chronotope.ingest.records.vias import via_ids
 from chronotope.ingest.requests import fields
-from chronotope.ingest.requests.fields import MAX_COUNT, NO_TIME, STRINGS, Text
-from chronotope.ingest.requests.line_schema import TIME, Count, Traffic, line_schema
+from chronotope.ingest.requests.fields import (
+    MAX_COUNT,
+    NO_TIME,
+    STRINGS,
+    TIME,
+    Count,
+    Text,
+    Traffic,
+    column_of,
+    encoded,
+    line_schema,
+)
 from chronotope.ingest.requests.ndjson import ParseTime
 from chronotope.ingest.requests.outcome import Records
-from chronotope.schema.observations import KINDS, LAYERS, MEASURES
+from chronotope.schema.errors import InvalidPayload
+from chronotope.schema.names import clean_name
+from chronotope.schema.observations import KINDS, LAYERS, MEASURES, VIA_SEPARATOR
+from chronotope.schema.times import shortened
 
 # Those of the table's measures that a record names as they are.
 COUNTS = tuple(name for name in MEASURES if not name.startswith(("latency", "rtt")))
+MAX_HOPS = 16
 REPORTERS = ("", "source", "target")  # in the order of their codes
 
 _Attributes = dict[str, str | int | float | bool | None] | None
@@ -67,7 +81,7 @@ LINE_SCHEMA = line_schema(ObservationLine, _TYPES)
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """N records, refused ones among them; only rows of `Records.alive` mean anything."""
+    """N records, with refused ones among them. Only rows of `Records.alive` have a meaning."""
 
     start_ms: np.ndarray
     length_ms: np.ndarray  # 0: an instant
@@ -82,7 +96,7 @@ class Observed:
 
 
 def observed(records: Records, parse_time: ParseTime, aliases: Mapping[str, str]) -> Observed:
-    """Check every field of every record; what is not accepted is refused in `records`.
+    """Check every field of every record. A record with a wrong field is refused in `records`.
 
     Raises:
         InvalidPayload: an Arrow column of a type that can't hold its field.
@@ -146,5 +160,35 @@ def _texts(records: Records, aliases: Mapping[str, str]) -> dict[str, Text]:
         fields.accept(records, f"{end}_kind", kind, KINDS)
         texts[f"{end}_kind"] = kind
     texts["protocol"] = texts["protocol"].or_else("unknown").mapped(str.lower)
-    texts["via"] = via_ids(records, aliases)
+    texts["via"] = _via_ids(records, aliases)
     return texts
+
+
+def _via_ids(records: Records, aliases: Mapping[str, str]) -> Text:
+    """Read the field `via`, a list of service ids; empty where there is none."""
+    column = column_of(records, "via")
+    if column is None:
+        return Text(np.zeros(len(records.lines), np.int64), [""])
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        raise InvalidPayload(f"column via is {shortened(str(column.type))}; accepted: a list of text")
+    hops = np.zeros(len(records.lines), np.int64)
+    parents = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+    np.add.at(hops, parents, 1)
+    records.refuse(hops > MAX_HOPS, lambda row: f"via has {hops[row]} entries; at most {MAX_HOPS} are accepted")
+    said = encoded("via", pc.list_flatten(column))
+    ids = [aliases.get(name, name) for name in map(clean_name, said.values)]
+    nameless = np.zeros(len(hops), np.bool_)
+    nameless[parents[Text(said.codes, ids).is_in([""])]] = True
+    records.refuse(nameless, lambda _: "via has an empty entry; use service ids")
+    return _joined_ids(hops, parents, said.codes, ids)
+
+
+def _joined_ids(hops: np.ndarray, parents: np.ndarray, codes: np.ndarray, ids: list[str]) -> Text:
+    """Join each record's ids; the few distinct lists that there are become text once."""
+    order = np.arange(len(parents)) - np.repeat(np.cumsum(hops) - hops, hops)
+    table = np.full((len(hops), min(int(hops.max(initial=0)), MAX_HOPS)), -1, np.int64)
+    kept = order < MAX_HOPS
+    table[parents[kept], order[kept]] = codes[kept]
+    distinct, row = np.unique(table, axis=0, return_inverse=True)
+    texts = [VIA_SEPARATOR.join(ids[code] for code in codes if code >= 0) for codes in distinct.tolist()]
+    return Text(row.reshape(-1), texts).mapped(str)

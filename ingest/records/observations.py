@@ -1,6 +1,7 @@
 """`POST /api/v1/observations`: edge observations that collectors counted themselves.
 
-Invariant: what is answered as accepted is durable; a request repeated with its `Idempotency-Key` counts once.
+Invariant: a record that the answer counts as accepted is durable. A request repeated with its `Idempotency-Key` counts
+once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, request
 
 from chronotope.ingest.records.observation_fields import LINE_SCHEMA, ObservationLine, observed
-from chronotope.ingest.records.rows import landing_table
+from chronotope.ingest.records.rows import observation_rows
 from chronotope.ingest.requests.body import read_body
 from chronotope.ingest.requests.outcome import insert_token
 from chronotope.ingest.requests.records import Clock, check_content_type, read_records, time_parser
@@ -38,7 +39,7 @@ def observations_blueprint(
         seen = observed(records, time_parser(now_ms), aliases or {})
         accepted = int(records.alive.sum())
         if accepted:
-            store.insert("observations", landing_table(seen, records.alive), token)
+            store.insert("observations", observation_rows(seen, records.alive), token)
         return records.answer(accepted)
 
     return blueprint

@@ -1,7 +1,7 @@
-"""Checked observations as rows of the store's landing table.
+"""Checked observations as rows of the table `observations`.
 
-Invariant: over all buckets a record's measures add up to what it said. A record that passes intermediaries is in the
-resolved view as one edge, and in the view of hops as each of its hops.
+Invariant: over all buckets, a record's measures add up to its totals. A record that passes intermediaries is one edge
+in the resolved view, and its single hops in the view of hops.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chronotope.schema.observations import (
 MAX_ROWS = 3_000_000  # one insert is one block, see store.py
 
 
-def landing_table(seen: Observed, alive: np.ndarray) -> pa.Table:
+def observation_rows(seen: Observed, alive: np.ndarray) -> pa.Table:
     """Return the rows of the records that are alive, bool[N].
 
     Raises:

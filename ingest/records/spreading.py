@@ -1,7 +1,7 @@
-"""Records that cover longer than a bucket, spread over the buckets they cover.
+"""Spread records that are longer than a bucket over the buckets that they cover.
 
-Invariant: whatever the interval, a record's shares are whole numbers, never negative, and add up to its total; each
-is what falls to its bucket's part of the interval, up to rounding by less than one.
+Invariant: whatever the interval, a record's shares are whole numbers, never negative, and add up to its total. Each
+share is the part of its bucket in the interval, up to rounding by less than one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Arrow IPC streams from outside, read without trusting them.
+"""Read Arrow IPC streams from outside without trusting them.
 
-Invariant: nothing is unpacked before the message says how big it will be and that is within the limit; what is
+Invariant: nothing is unpacked before the message says how big it will be, and that is within the limit. What is
 returned has passed Arrow's full validation.
 
 Source: https://arrow.apache.org/docs/format/Columnar.html, "Serialization and Interprocess Communication"; the offsets

@@ -1,4 +1,4 @@
-"""Request bodies: read and unpacked under a limit, so that no small body becomes a big one in memory."""
+"""Read and unpack request bodies under a limit, so that no small body becomes a big one in memory."""
 
 from __future__ import annotations
 

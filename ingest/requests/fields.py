@@ -1,14 +1,16 @@
-"""Fields of records, from whatever Arrow type they came in, as plain arrays; a field that is absent has its default.
+"""Fields of records as plain arrays, from any Arrow type. An absent field has its default.
 
-Invariant: each function reads one field of all records at once; a type that can't hold the field refuses the whole
-stream by name, a value that can't refuses its record.
+Invariant: each function reads one field of all records at once. A type that cannot hold the field refuses the whole
+stream by name. A value that cannot refuses its record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +27,23 @@ NO_TIME = -(2**63)
 _MILLISECONDS_FROM = 1e11  # as seconds this would be the year 5138
 
 STRINGS = pa.map_(pa.string(), pa.string())
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | float | None
+TIME = pa.timestamp("ms", tz="UTC")  # for a field that is int in a line: its text or number is milliseconds by then
+
+
+class Traffic(msgspec.Struct, kw_only=True):
+    """What went over an edge, where a record says so; what a value means is checked by columns."""
+
+    connections: Count = None
+    failed_connections: Count = None
+    bytes_sent: Count = None
+    bytes_received: Count = None
+    retransmits: Count = None
+
+
+def line_schema(line: type[msgspec.Struct], types: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return the columns of a line's fields, text unless `types` says otherwise."""
+    return pa.schema([(name, types.get(name, pa.string())) for name in line.__struct_fields__])
 
 
 @dataclass(slots=True)
@@ -77,10 +96,10 @@ class Text:
 
 def text(records: Records, name: str) -> Text:
     """Return a text field, cleaned as names are."""
-    return said(records, name).mapped(clean_name)
+    return raw_text(records, name).mapped(clean_name)
 
 
-def said(records: Records, name: str) -> Text:
+def raw_text(records: Records, name: str) -> Text:
     """Return a text field as it is."""
     column = column_of(records, name)
     if column is None:

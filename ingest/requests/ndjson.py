@@ -1,4 +1,4 @@
-"""NDJSON: one JSON object a line, decoded into columns, in chunks so that memory stays near the body's size.
+"""NDJSON: one JSON object a line, decoded into columns, in chunks, so that memory stays near the body's size.
 
 Invariant: every line that isn't blank becomes one row or one refusal with its line number.
 """

@@ -1,6 +1,6 @@
-"""One request's records: what was taken, what was refused and why.
+"""The records of one request: which were taken, which were refused, and why.
 
-Invariant: each record is accepted or refused, once; a refusal names the record's line, its field, the value and what
+Invariant: each record is accepted or refused, once. A refusal names the record's line, its field, the value and what
 would be accepted. Unknown fields are ignored and counted.
 """
 

@@ -1,6 +1,6 @@
-"""What resources say of their services (team, version, …), written beside the edges.
+"""Attributes of services (team, version, …) from resources, written beside the edges.
 
-Invariant: only what describes a service is kept; what describes one instance of it (a process, a pod, a host) is not.
+Invariant: only attributes of a service are kept, not those of one instance of it (a process, a pod, a host).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Bloom filter of 64-bit ids: which traces have spans that are no longer in memory.
 
-A wrong yes costs one look at the store; a wrong no does not happen.
+A wrong yes costs one look at the store. A wrong no does not happen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Spans as columns: one NumPy record a span, strings as dense codes.
 
 Every decoder (OTLP, Jaeger, Zipkin, Parquet) makes a `SpanBatch`; pairing reads nothing else. Codes belong to one
-`Vocabulary`, made once a process; the store keeps the strings themselves.
+`Vocabulary`, made once a process. The store keeps the strings themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronotope.ingest.columns.interning import Interner
+from chronotope.ingest.columns.codes import Interner
 
 # Kinds as OTLP numbers them.
 UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(6)
@@ -88,7 +88,7 @@ class SpanBatch:
 
     `rows` is SPAN[N] with hint codes in `peer`. `skipped` counts input that made no row, by reason
     (`no_service`, `bad_id`, `time_out_of_range`, `no_peer`, …). `attributes` holds the attributes of
-    resources seen for the first time by this decoder: service id → {key: value}. `beats` are the heartbeats of
+    resources seen for the first time by this decoder: service id → {key: value}. `heartbeats` are the heartbeats of
     resources that say their own address: (address, service id, begin of a half minute in Unix seconds).
     """
 
@@ -96,7 +96,7 @@ class SpanBatch:
     skipped: Counter[str] = field(default_factory=Counter)
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
     read: int = 0  # spans in the input, also those that were skipped
-    beats: set[tuple[str, str, int]] = field(default_factory=set)
+    heartbeats: set[tuple[str, str, int]] = field(default_factory=set)
 
 
 def join_batches(batches: Sequence[SpanBatch]) -> SpanBatch:
@@ -108,5 +108,5 @@ def join_batches(batches: Sequence[SpanBatch]) -> SpanBatch:
         joined.skipped.update(batch.skipped)
         joined.attributes.update(batch.attributes)
         joined.read += batch.read
-        joined.beats |= batch.beats
+        joined.heartbeats |= batch.heartbeats
     return joined

@@ -1,6 +1,6 @@
-"""Hosts and ports out of the many ways in which instrumentations write them.
+"""Parse hosts and ports in the many forms that instrumentations write.
 
-Invariant: one place has one spelling: lower case, no zone, IPv4 wherever IPv6 only maps it; "nowhere"
+Invariant: one host has one spelling: lower case, no zone, IPv4 wherever IPv6 only maps it. An address of nothing
 (`0.0.0.0`, `::`, `-`) is the empty string.
 """
 
@@ -17,7 +17,7 @@ _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://([^/?#\\;]*)")
 _GRPC_TARGET = re.compile(r"(?:ipv4:|ipv6:|dns:(?://[^/]*/)?)(?=.)")
 
 
-def split_place(text: str) -> tuple[str, int]:
+def split_host_port(text: str) -> tuple[str, int]:
     """Return (host, port) of `host`, `host:port`, `[v6]:port`, IPv6, a URL, a gRPC target; 0: unknown."""
     target = _GRPC_TARGET.match(text)
     if target:
@@ -49,7 +49,7 @@ def unpack_ipv4(number: int) -> str:
 
 
 def split_host(text: str) -> tuple[str, int]:
-    """Split `host`, `host:port`, `[v6]:port` or a bare IPv6 address."""
+    """Split `host`, `host:port`, `[v6]:port` or an IPv6 address alone."""
     if text.startswith("["):
         host, _, port = text[1:].partition("]")
         return normal_host(host), parse_port(port.removeprefix(":"))

@@ -1,7 +1,7 @@
-"""A hash index over spans: from (trace, span id) to rows, from spans to their parents.
+"""A hash index over spans: from (trace, span id) to rows, and from spans to their parents.
 
 One id may stand for two rows: the near half (client, producer, internal, unspecified) and the far half (server,
-consumer) of a call, as Zipkin's shared spans have it.
+consumer) of a call, as in Zipkin's shared spans.
 """
 
 from __future__ import annotations

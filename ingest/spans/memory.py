@@ -1,6 +1,6 @@
-"""Recent spans in memory: sorted runs by trace id, so that most batches need no look at the store.
+"""Recent spans in memory: sorted runs by trace id. Most batches then need no look at the store.
 
-Invariant: `find` returns every remembered span of the asked traces; a trace with forgotten spans is in `forgotten`.
+Invariant: `find` returns every remembered span of the asked traces. A trace with forgotten spans is in `forgotten`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Calls to edge observations: sums by edge, ten seconds, view and reporter, exact and signed.
+"""From calls to edge observations: sums by edge, ten seconds, view and reporter. Sums are exact and signed.
 
-Invariant: `observations_of(after, before)` added to what was stored for `before` gives what `after` alone would give.
+Invariant: `observations_of(after, before)`, added to what was stored for `before`, gives what `after` alone would give.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.codes import encode
 from chronotope.ingest.columns.hashing import SEED, slot_of, table_size
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.schema.latency import BUCKETS, bucket_of

@@ -1,8 +1,9 @@
-"""Spans in, edge observations in the store: in any order, over any number of batches, each call once.
+"""Take spans in and store edge observations: in any order, over any number of batches, each call once.
 
-A batch is made durable in two inserts, each safe to repeat: first its new spans (table `spans`), then the difference
-they make to the observations, under a token of the batch. A crash between the two is mended at the next start: the
-last batch's spans are in the store, so its difference can be computed again, and its token lets it count once.
+A batch is durable in two inserts, each safe to repeat. The first holds its new spans (table `spans`). The second holds
+the difference that they make to the observations, under a token of the batch. A crash between the two is mended at the
+next start: the last batch's spans are in the store, so its difference can be computed again, and its token makes it
+count once.
 
 Invariant: the observations in the store always add up to `calls_of` all spans in the store.
 """
@@ -45,7 +46,7 @@ class Outcome:
 
 
 class Pairer:
-    """One writer of spans to a store. Not thread-safe: the intake gives it batches one at a time."""
+    """One writer of spans to a store. Not thread-safe: the queue gives it batches one at a time."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Pairer:
         return len(self._memory)
 
     def recover(self) -> None:
-        """Read back what the store knows and finish the last batch of a writer that died. Call once, first."""
+        """Read what the store knows, and finish the last batch of a writer that died. Call once, first."""
         lasts = last_batches(self._store)
         if not lasts:
             return

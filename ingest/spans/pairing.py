@@ -1,7 +1,7 @@
-"""Which calls a set of spans shows: the rules of policy.md, as a pure function over columns.
+"""Which calls a set of spans shows, as a pure function over columns.
 
 Invariant: the answer depends on the set of spans alone, not on their order. The pairer asks before and after spans
-arrive and stores the difference; so order, batching and lateness cannot change what is counted in the end.
+arrive and stores the difference. So order, batching and lateness cannot change the final counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chronotope.ingest.spans.columns import (
     Vocabulary,
 )
 from chronotope.ingest.spans.index import build_index, is_far, parents_of
-from chronotope.ingest.spans.self_time import put_inside
+from chronotope.ingest.spans.self_time import put_self_times
 from chronotope.schema.observations import BOTH_VIEWS, HOPS_ONLY, REPORTER_SOURCE, REPORTER_TARGET, RESOLVED_ONLY
 
 CALL = np.dtype(
@@ -51,17 +51,17 @@ MAX_CLIMB = 64  # same-service ancestors looked at; deeper nesting and cycles en
 class Calls:
     """CALL[M], and for each of the N spans its role: NO_HALF, PAIRED, WRAPPER, LONE or NO_PEER.
 
-    `inside`, CALL[K]: own times of services and times between, see `inside.py`; they are no calls.
+    `self_times`, CALL[K]: own times of services and times between, see `self_time.py`; they are no calls.
     """
 
     calls: np.ndarray
     roles: np.ndarray
-    inside: np.ndarray = field(default_factory=lambda: np.empty(0, CALL))
+    self_times: np.ndarray = field(default_factory=lambda: np.empty(0, CALL))
 
     @property
     def rows(self) -> np.ndarray:
         """All that is to be stored."""
-        return np.concatenate([self.calls, self.inside])
+        return np.concatenate([self.calls, self.self_times])
 
     @property
     def no_peer(self) -> int:
@@ -123,8 +123,8 @@ def calls_of(rows: np.ndarray, rules: Rules) -> Calls:
     roles = _roles(rows, parents, clients)
     out = np.empty(3 * len(rows), CALL)
     count = _emit(rows, parents, clients, roles, rules.topics(), rules.stops(), rules.ranks(), rules.entry_node, out)
-    inside = np.empty(2 * len(rows), CALL)
-    return Calls(out[:count], roles, inside[: put_inside(rows, parents, clients, inside)])
+    self_times = np.empty(2 * len(rows), CALL)
+    return Calls(out[:count], roles, self_times[: put_self_times(rows, parents, clients, self_times)])
 
 
 @njit(cache=True, nogil=True)

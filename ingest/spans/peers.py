@@ -1,9 +1,8 @@
-"""Turn what spans say of their other side into nodes of the graph.
+"""Turn the peers that spans name into nodes of the graph.
 
-Invariant: each row's hint becomes one node code, or -1, by the hint, the row's kind and who owned the
-hint's address at the span's start, and by nothing else. A service that is named wins over an address;
-an address that a service owns is that service; a caller is never a bare address, a callee may be
-(kind `external`).
+Invariant: each row's hint becomes one node code, or -1, by the hint, the row's kind and the owner of the hint's address
+at the span's start, and by nothing else. A service that is named wins over an address. An address that a service owns
+is that service. A caller is never an unowned address; a callee may be (kind `external`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.identity.owners import Identities, Service
 from chronotope.ingest.spans.columns import CONSUMER, SERVER, Node, PeerHint, SpanBatch, Vocabulary
 from chronotope.schema.names import service_id
@@ -32,7 +31,7 @@ def resolve_peers(batch: SpanBatch, vocabulary: Vocabulary, identities: Identiti
     hinted = np.flatnonzero(rows["peer"] >= 0)
     kind = rows["kind"][hinted]
     caller = (kind == SERVER) | (kind == CONSUMER)
-    # The side is part of what is told apart: an address alone names a callee, but not a caller.
+    # The end is part of the key: an address alone names a callee, but not a caller.
     distinct, inverse = distinct_codes(rows["peer"][hinted].astype(np.int64) * 2 + caller)
     hints = [vocabulary.hints[code >> 1] for code in distinct.tolist()]
     said = [_said(hint, bool(code & 1)) for hint, code in zip(hints, distinct.tolist(), strict=True)]

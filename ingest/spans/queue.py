@@ -1,12 +1,10 @@
-"""The one writer of spans: many receivers hand batches in, one thread makes them durable in groups.
+"""The queue in front of the only writer of spans: many receivers put batches in, one thread stores them in groups.
 
-Invariant: `put` returns only after the batch's edges are in the store; a batch is refused before it is queued or not at
-all.
+Invariant: `put` returns only after the batch's edges are in the store. A refusal comes before queueing.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -14,14 +12,12 @@ from chronotope.ingest.spans.columns import SpanBatch, join_batches
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.writing.queue import GroupQueue, Limits
 
-logger = logging.getLogger(__name__)
-
 MAX_QUEUED_SPANS = 1_000_000
 _MAX_GROUP_SPANS = 200_000
 _TICK_S = 0.5
 
 
-class Intake:
+class SpanQueue:
     """Groups batches, resolves their peers, pairs and stores them. `resolve` runs in the writer thread."""
 
     def __init__(
@@ -41,10 +37,14 @@ class Intake:
         self._on_outcome = on_outcome
         self._write_attributes = write_attributes
         self._clock = clock
-        self._released_at = 0.0
         limits = Limits(queued=max_queued_spans, a_group=_MAX_GROUP_SPANS, timeout_s=timeout_s, tick_s=_TICK_S)
         self._queue = GroupQueue[SpanBatch](
-            "spans", lambda batch: len(batch.rows), self._write, limits, between=self._release, store_fails=store_fails
+            "spans",
+            lambda batch: len(batch.rows),
+            self._write,
+            limits,
+            regularly=self._release,
+            store_fails=store_fails,
         )
         self.start, self.stop = self._queue.start, self._queue.stop
 
@@ -72,11 +72,5 @@ class Intake:
         self._on_outcome(self._pairer.accept(batch))
 
     def _release(self) -> None:
-        """Give up waiting for the other halves of old spans, now and then."""
-        if self._clock() - self._released_at < _TICK_S:
-            return
-        self._released_at = self._clock()
-        try:
-            self._on_outcome(self._pairer.release(self._clock()))
-        except Exception as error:  # noqa: BLE001 - they stay on hold, and the writer must live on
-            logger.warning("lone halves stay on hold: the store does not answer", extra={"error": str(error)})
+        """Stop waiting for the other halves of old spans."""
+        self._on_outcome(self._pairer.release(self._clock()))

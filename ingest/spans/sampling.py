@@ -1,7 +1,7 @@
 """How many calls a sampled span stands for.
 
-Invariant: the mean weight over all keys is the inverse of the sampling probability (up to `MAX_WEIGHT`), but
-each weight is a whole number; and a weight depends on its arguments alone.
+Invariant: the mean weight over all keys is the inverse of the sampling probability (up to `MAX_WEIGHT`), but each
+weight is a whole number. A weight depends on its arguments alone.
 """
 
 from __future__ import annotations

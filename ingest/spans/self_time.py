@@ -1,13 +1,13 @@
-"""Where the time of calls goes: in a service itself, or between a caller and its callee.
+"""Where the time of calls goes: into a service itself, or between a caller and its callee.
 
 Two measures that an edge's latency does not hold, both from spans alone, as rows of their own (view INSIDE):
 
-- own time of a service: the span by which a request enters it, without the time in which it waited for others (the
+- self time of a service: the span by which a request enters it, without the time in which it waited for others (the
   union of its client spans, and of callees whose client span is not known). Source and target are the service.
 - time between: a call's client span without its server span: network, queues, connection pools, a sidecar.
 
-Invariant: a pure function of a set of spans, as calls are; the rows hold latency only, so that they are no edge, no
-call and no evidence that anybody was seen.
+Invariant: a pure function of a set of spans, as calls are. The rows hold latency only. So they are no edge, no call and
+no evidence that a service was seen.
 
 A client span may lack its kind: a span of unknown kind whose only child is a span in another service is one.
 """
@@ -24,7 +24,7 @@ from chronotope.schema.observations import INSIDE
 MAX_CLIMB = 64  # same-service ancestors looked at; deeper nesting and cycles have no own time
 
 
-def put_inside(rows: np.ndarray, parents: np.ndarray, clients: np.ndarray, out: np.ndarray) -> int:
+def put_self_times(rows: np.ndarray, parents: np.ndarray, clients: np.ndarray, out: np.ndarray) -> int:
     """Write own times and times between into `out`, CALL[at least 2·N]; return how many.
 
     Args:

@@ -1,11 +1,11 @@
-"""What a span's attributes say: its other side, its protocol, its service, how many calls it stands for.
+"""What a span's attributes say: its peer, its protocol, its service, and how many calls it stands for.
 
 Understood are OpenTelemetry's semantic conventions, old and new, OpenTracing and Jaeger tags, and Zipkin's.
 
-Invariant: everything here is a pure function of its arguments, and `describe` depends on nothing but the
-kind, the values of `VALUE_KEYS`, the presence of `PRESENCE_KEYS` and the `url_authority` of `URL_KEYS`. For a
-span that was called (server) and for an internal one, `CALLEE_KEYS` say nothing, of `http.host` the presence
-is enough, and of `URL_KEYS` the scheme. Decoders cache by exactly that.
+Invariant: everything here is a pure function of its arguments. `describe` depends on nothing but the kind, the values
+of `VALUE_KEYS`, the presence of `PRESENCE_KEYS` and the `url_authority` of `URL_KEYS`. For a server span and an
+internal one, `CALLEE_KEYS` say nothing, only the presence of `http.host` counts, and only the scheme of `URL_KEYS`.
+Decoders cache by exactly that.
 
 Sources: https://opentelemetry.io/docs/specs/semconv/, https://opentracing.io/specification/conventions/,
 https://github.com/openzipkin/brave (tags of its instrumentations).
@@ -16,19 +16,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, UNSPECIFIED, PeerHint
-from chronotope.ingest.spans.hosts import default_port, parse_port, split_place, split_url, unpack_ipv4, url_authority
-from chronotope.ingest.spans.sampling import mix64, sampling_weight
+from chronotope.ingest.spans.hosts import (
+    default_port,
+    parse_port,
+    split_host_port,
+    split_url,
+    unpack_ipv4,
+    url_authority,
+)
 from chronotope.schema.names import clean_name, service_id
-
-__all__ = [
-    "RELEVANT_KEYS",
-    "describe",
-    "effective_kind",
-    "kind_of_tag",
-    "mix64",
-    "sampling_weight",
-    "service_of",
-]
 
 Attributes = Mapping[str, object]
 
@@ -297,4 +293,4 @@ def _host_port(attributes: Attributes, key: str) -> tuple[str, int]:
     value = attributes.get(key)
     if key == "peer.ipv4" and isinstance(value, int):
         return unpack_ipv4(value), 0
-    return split_place(_text(attributes, key))
+    return split_host_port(_text(attributes, key))

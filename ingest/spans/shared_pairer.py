@@ -1,12 +1,12 @@
-"""Several writers on one store: halves of a call may reach different collectors, and still make one call, once.
+"""Several writers of spans on one store: halves of a call may reach different collectors, and make one call, once.
 
 Batches of all writers have one order, their numbers. The writer of batch b writes `calls_of(spans ≤ b)` minus
-`calls_of(spans < b)`; over all batches these differences add up to the calls of all spans. A batch with a smaller
-number may become visible only after b was paired, when two writers work at once; so each batch is looked at once more,
-`settle_s` later, and what was missed is put right.
+`calls_of(spans < b)`. Over all batches, these differences add up to the calls of all spans. When two writers work at
+once, a batch with a smaller number may become visible only after b was paired. So each batch is checked once more,
+`settle_s` later, and what was missed is corrected.
 
-Invariant: as that of `Pairer`, once every insert has become visible within `settle_s` of its start. Clocks of writers
-may differ by less than that. A writer that dies before its second look leaves that look undone.
+Invariant: that of `Pairer`, once every insert has become visible within `settle_s` of its start. Clocks of writers may
+differ by less than that. A writer that dies before its second check leaves that check undone.
 """
 
 from __future__ import annotations

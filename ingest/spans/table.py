@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.columns.dictionary import encode
+from chronotope.ingest.columns.codes import encode
 from chronotope.ingest.spans.columns import CONSUMER, SERVER, SPAN, Node, Vocabulary
 from chronotope.schema.storage.store import Store
 

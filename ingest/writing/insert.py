@@ -1,10 +1,11 @@
-"""An insert that outlasts a store that is full, restarting or away.
+"""An insert that survives a store that is full, restarting or away; and digests of tables, for its tokens.
 
-Invariant: it returns when the rows are in the store, and raises only when the process stops.
+Invariant: an insert returns when the rows are in the store, and raises only when the process stops.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 
@@ -14,6 +15,14 @@ from chronotope.schema.errors import StoreError
 from chronotope.schema.storage.store import Store
 
 logger = logging.getLogger(__name__)
+
+
+def table_digest(table: pa.Table, size: int) -> bytes:
+    """Return a digest of a table's columns, of `size` bytes. The same table has the same digest in every process."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.blake2b(sink.getvalue(), digest_size=size).digest()
 
 
 class PatientInsert:

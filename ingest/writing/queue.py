@@ -1,12 +1,13 @@
-"""What many threads hand in, written by one thread in groups.
+"""A queue: many threads put items in, one thread writes them in groups.
 
-Invariant: `put` returns only after its item's group was written; an item is refused before it is queued or not at all.
+Invariant: `put` returns only after its item's group was written. An item is refused before it is queued, or not at all.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,7 +30,7 @@ class Limits:
         queued: rows that may wait; a single item may have more.
         a_group: rows of a group; a single item may have more.
         timeout_s: how long `put` waits for the store.
-        tick_s: how long the writer waits for items before it does what is to be done between groups; None: for ever.
+        tick_s: how often the writer runs its regular task; None: never.
     """
 
     queued: int
@@ -48,7 +49,7 @@ class GroupQueue(Generic[T]):
         write: Callable[[list[T]], None],
         limits: Limits,
         *,
-        between: Callable[[], None] = lambda: None,
+        regularly: Callable[[], None] = lambda: None,
         store_fails: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start with nothing.
@@ -57,14 +58,15 @@ class GroupQueue(Generic[T]):
             what: what the rows are, as messages name them: `spans`.
             rows: how many rows an item has.
             write: makes a group durable; what it raises goes to all who handed in its items.
-            between: runs in the writer's thread after each group and each tick; it must not raise.
+            regularly: runs in the writer's thread every `tick_s`. An error is logged, and the next run may succeed.
             store_fails: whether the store takes no inserts now, so that nobody needs to wait for it.
         """
         self._what = what
         self._rows = rows
         self._write = write
         self._limits = limits
-        self._between = between
+        self._regularly = regularly
+        self._next_at = 0.0
         self._store_fails = store_fails
         self._items: deque[tuple[T, Future[None]]] = deque()
         self._queued = 0
@@ -128,7 +130,7 @@ class GroupQueue(Generic[T]):
                     return
             if group:
                 self._finish(group)
-            self._between()
+            self._tick()
 
     def _take(self) -> list[tuple[T, Future[None]]]:
         group: list[tuple[T, Future[None]]] = []
@@ -138,6 +140,15 @@ class GroupQueue(Generic[T]):
             rows += self._rows(group[-1][0])
         self._queued -= rows
         return group
+
+    def _tick(self) -> None:
+        if self._limits.tick_s is None or time.monotonic() < self._next_at:
+            return
+        self._next_at = time.monotonic() + self._limits.tick_s
+        try:
+            self._regularly()
+        except Exception as error:  # noqa: BLE001 - the next run may succeed, and the writer must live on
+            logger.warning("the regular task failed", extra={"what": self._what, "error": str(error)})
 
     def _finish(self, group: list[tuple[T, Future[None]]]) -> None:
         try:

@@ -1,34 +1,22 @@
-"""The section `agent`: what the collector of flows on a host calls its processes, and how much it keeps."""
+"""The section `agent`: the names of a host's processes, and the limits of its flow agent."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from chronotope.schema.config.section import Section, at_key
+from chronotope.schema.config.section import Regex, Section, at_key
 
 FACTS = ("command_line", "executable", "program", "unit", "container", "pod", "cgroup")
 ENVIRONMENT = "env."
 _TEMPLATE = re.compile(r"{(\w+)}")
 
 
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
-    return value
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-
-
 class ProcessRule(Section):
     """Which service a process is, when all of `match` matches."""
 
-    match: dict[str, Pattern] = Field(
+    match: dict[str, Regex] = Field(
         min_length=1,
         description="fact → regular expression of all of it; facts: " + ", ".join(FACTS) + ", `env.NAME`",
     )

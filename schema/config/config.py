@@ -1,7 +1,7 @@
 """The configuration: all sections of the one `--config` file, their defaults and their meaning.
 
-Invariant: what is accepted here is complete and consistent; whoever receives a `Config` checks nothing again. A key
-that this version does not know is an error, never ignored.
+Invariant: an accepted configuration is complete and consistent, and whoever receives a `Config` checks nothing again.
+An unknown key is an error, never ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from chronotope.schema.addresses import parse_place
 from chronotope.schema.config.agent import AgentSection
 from chronotope.schema.config.delivery import DeliverySection
 from chronotope.schema.config.errors import config_error
@@ -22,7 +21,7 @@ from chronotope.schema.config.flows import FlowsSection, TelemetrySection
 from chronotope.schema.config.intermediaries import IntermediaryEntry
 from chronotope.schema.config.metrics import MetricsSection
 from chronotope.schema.config.rules import RuleEntry, check_names
-from chronotope.schema.config.section import Duration, Kind, Section, at_key, parse_seconds
+from chronotope.schema.config.section import Address, Duration, Kind, Section, at_key, parse_seconds
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.names import clean_name, service_id
 from chronotope.schema.times import parse_time
@@ -55,14 +54,6 @@ def _instant(value: object) -> int | None:
         raise ValueError(str(error)) from error
 
 
-def _place(value: str) -> str:
-    try:
-        parse_place(value)
-    except ChronotopeError as error:
-        raise ValueError(str(error)) from error
-    return value.strip()
-
-
 def _service(value: str) -> str:
     cleaned = clean_name(value)
     if not cleaned:
@@ -72,14 +63,13 @@ def _service(value: str) -> str:
 
 Kept = Annotated[int | None, BeforeValidator(_kept)]
 Instant = Annotated[int | None, BeforeValidator(_instant)]
-Place = Annotated[str, AfterValidator(_place)]
 ServiceName = Annotated[str, AfterValidator(_service)]
 
 
 class IdentityEntry(Section):
     """Who owns an address, when nothing more precise says so."""
 
-    address: Place = Field(description="IP address, CIDR network (the longest prefix wins) or host name")
+    address: Address = Field(description="IP address, CIDR network (the longest prefix wins) or host name")
     port: int = Field(default=0, ge=0, le=65535, description="port; 0: any")
     service: ServiceName = Field(description="name of the service, or its id `namespace/name`")
     namespace: str = Field(default="", description="namespace of the service")

@@ -1,7 +1,7 @@
-"""The section `delivery:`: who is told of alerts.
+"""The section `delivery:`: who gets alerts.
 
-Invariant: an accepted receiver has an address that can be asked, and at most one way to say a secret; a secret is never
-part of a message or of the reference.
+Invariant: an accepted receiver has an address that can be called, and at most one way to give a secret. A secret is
+never part of a message or of the reference.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def _base(value: str) -> str:
     return value.rstrip("/")
 
 
-Address = Annotated[str, AfterValidator(_base)]
+BaseUrl = Annotated[str, AfterValidator(_base)]
 
 
 class Receiver(Section):
     """Someone who is told."""
 
-    url: Address = Field(description="address")
+    url: BaseUrl = Field(description="address")
     name: str = Field(default="", description="what the metrics call it; its host and port by default")
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="more headers of each request")
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a configuration, in words that name the file, the line, the key and what would do.
+"""Errors of pydantic in a configuration, as sentences that name the file, the line, the key and the remedy.
 
 Invariant: no sentence shows a Python type, a class or a web address.
 """

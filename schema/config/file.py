@@ -1,7 +1,7 @@
-"""A YAML file as plain values that remember where they stand.
+"""A YAML file as plain values that remember their line.
 
-Invariant: a scalar is the text that stands in the file, or None for `null`, `~` and nothing: no text ever turns into a
-number, a date or a boolean by its looks. A key that stands twice in one mapping is an error.
+Invariant: a scalar is the text of the file, or None for `null`, `~` and nothing. No text ever turns into a number, a
+date or a boolean by its looks. A key that is twice in one mapping is an error.
 """
 
 from __future__ import annotations

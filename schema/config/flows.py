@@ -1,4 +1,4 @@
-"""The sections of the configuration that are about network flows.
+"""The sections of the configuration for network flows.
 
 Invariant: port keys are ports 1 to 65535, of TCP unless they end in `/udp`.
 """
@@ -10,9 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from chronotope.schema.addresses import parse_place
-from chronotope.schema.config.section import Section
-from chronotope.schema.errors import ChronotopeError
+from chronotope.schema.config.section import Address, Section
 from chronotope.schema.names import clean_name
 
 # What is spoken at a port when nothing else says so: only ports that hardly ever mean anything else.
@@ -41,17 +39,8 @@ def _protocol(value: str) -> str:
     return cleaned
 
 
-def _place(value: str) -> str:
-    try:
-        parse_place(value)
-    except ChronotopeError as error:
-        raise ValueError(str(error)) from error
-    return value.strip()
-
-
 PortKey = Annotated[str, BeforeValidator(_port_key)]
 Protocol = Annotated[str, AfterValidator(_protocol)]
-Place = Annotated[str, AfterValidator(_place)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -72,5 +61,5 @@ class TelemetrySection(Section):
     """Traffic of observability itself: flows that are left out of the graph, and counted."""
 
     ports: list[Port] = Field(default=[4317, 4318, 8428], description="service ports (default: OTLP and our own)")
-    addresses: list[Place] = Field(default_factory=list, description="IP addresses or CIDR networks of either end")
+    addresses: list[Address] = Field(default_factory=list, description="IP addresses or CIDR networks of either end")
     services: list[str] = Field(default_factory=list, description="service ids of either end")

@@ -1,6 +1,6 @@
-"""The section `intermediaries:`: load balancers, proxies and gateways, and what is known of the targets behind them.
+"""The section `intermediaries:`: load balancers, proxies and gateways, and the known targets behind them.
 
-Invariant: an accepted entry names its intermediary by service, address or listener; a listener has an address and a
+Invariant: an accepted entry names its intermediary by service, address or listener. A listener has an address and a
 port.
 """
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from chronotope.schema.addresses import Place, parse_place
+from chronotope.schema.addresses import AddressRange, parse_address_range
 from chronotope.schema.config.section import Section, at_key
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.names import clean_name, service_id
@@ -38,9 +38,9 @@ class IntermediaryEntry(Section):
             raise at_key("targets", text="has an empty name; write service ids")
         try:
             if self.address:
-                parse_place(self.address)
+                parse_address_range(self.address)
             if self.listener:
-                parse_place(self.place)
+                parse_address_range(self.place)
         except ChronotopeError as error:
             raise at_key("listener" if self.listener else "address", text=str(error)) from error
         return self
@@ -61,9 +61,9 @@ class IntermediaryEntry(Section):
         return split_listener(self.listener)[1] if self.listener else 0
 
     @property
-    def network(self) -> Place | None:
+    def network(self) -> AddressRange | None:
         """The address as a place; None when only the service is known."""
-        return parse_place(self.place) if self.place else None
+        return parse_address_range(self.place) if self.place else None
 
 
 def split_listener(text: str) -> tuple[str, int]:

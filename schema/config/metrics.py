@@ -1,7 +1,7 @@
 """The section `metrics:`: where metrics come from, and which of them say who called whom.
 
-Invariant: an accepted mapping can be applied to any series: its templates and patterns are well formed, and each of
-its families measures something. A preset is a file of the same mappings.
+Invariant: an accepted mapping can be applied to any series: its templates and patterns are well formed, and each of its
+families measures something. A preset is a file of the same mappings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from chronotope.schema.config.errors import config_error
 from chronotope.schema.config.file import parse_config_text
-from chronotope.schema.config.section import Duration, Kind, Section, at_key
+from chronotope.schema.config.section import Duration, Kind, Regex, Section, at_key
 
 Preset = Literal[
     "istio", "linkerd", "envoy", "haproxy", "grpc", "opentelemetry", "servicegraph", "beyla", "hubble", "spectator",
@@ -41,14 +41,6 @@ def _template(value: str) -> str:
     return value
 
 
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
-    return value
-
-
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -62,8 +54,7 @@ def _address(value: str) -> str:
 
 Template = Annotated[str, AfterValidator(_template)]
 Templates = Annotated[list[Template], BeforeValidator(_listed)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Patterns = Annotated[list[Pattern], BeforeValidator(_listed)]
+Patterns = Annotated[list[Regex], BeforeValidator(_listed)]
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 Url = Annotated[str, AfterValidator(_address)]
 
@@ -103,7 +94,7 @@ class ExtractEntry(Section):
     """Labels made from parts of another."""
 
     label: str = Field(description="the label that is looked into")
-    pattern: Pattern = Field(description="regular expression of all of it; its named groups become labels")
+    pattern: Regex = Field(description="regular expression of all of it; its named groups become labels")
 
 
 class FamilyEntry(Section):

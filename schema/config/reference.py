@@ -1,4 +1,4 @@
-"""The reference of the configuration, made from the models: what is written here is what is accepted."""
+"""The reference of the configuration, made from the models: it describes exactly what is accepted."""
 
 from __future__ import annotations
 

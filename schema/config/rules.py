@@ -1,8 +1,8 @@
-"""The section `rules:`: what must not happen to dependencies, and how loudly to say so.
+"""The section `rules:`: what must not happen to dependencies, and the severity of the alert.
 
-Invariant: an accepted rule can be evaluated on any graph: it has exactly one condition, its patterns and templates are
-well formed, and its name is its own. Labels never hold what changes from one evaluation to the next: they are an
-alert's identity.
+Invariant: an accepted rule can be evaluated on any graph: it has exactly one condition, well-formed patterns and
+templates, and a name that no other rule has. Labels never hold what changes from one evaluation to the next: they are
+an alert's identity.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
-"""What every section of the configuration is made of: the strict base, durations, and errors at a key below a section.
+"""The base of every section of the configuration: strict models, common types of values, and errors at a key below.
 
-Invariant: a section is frozen, and a key that it does not know is an error.
+Invariant: a section is frozen. A key that it does not know is an error.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from chronotope.schema.addresses import parse_address_range
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.times import parse_duration
 
@@ -32,9 +34,27 @@ def parse_seconds(value: object) -> int:
         raise ValueError(str(error)) from error
 
 
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    return value
+
+
+def _address_range(value: str) -> str:
+    try:
+        parse_address_range(value)
+    except ChronotopeError as error:
+        raise ValueError(str(error)) from error
+    return value.strip()
+
+
 def at_key(*key: str | int, text: str) -> PydanticCustomError:
     """Return the error of a key below the section that is being checked."""
     return PydanticCustomError("config", "{text}", {"key": key, "text": text})
 
 
 Duration = Annotated[int, BeforeValidator(parse_seconds)]
+Regex = Annotated[str, AfterValidator(_regex)]
+Address = Annotated[str, AfterValidator(_address_range)]  # an IP address, a CIDR network or a host name

@@ -149,7 +149,7 @@ class Traffic:
             calls_each=max(1, round(_LIVE_TRACES_PER_S / traces_per_s)),
         )
         try:
-            self._server.intake.put(batch)
+            self._server.span_queue.put(batch)
         except Busy as error:  # a slow machine that still compiles; what was queued will be written
             logger.warning("%s", error)
 

@@ -79,10 +79,10 @@ def import_(
 
 def _resolve(store: Store, config: Config) -> None:
     """Resolve hops through intermediaries in what was imported, as a server would."""
-    from chronotope.ingest.intermediaries.driver import Intermediaries
+    from chronotope.ingest.intermediaries.resolver import IntermediaryResolver
     from chronotope.server.running.owners import known_identities
 
-    Intermediaries(store, config, known_identities(store, config)).round()
+    IntermediaryResolver(store, config, known_identities(store, config)).round()
 
 
 def _find_events(store: Store, config: Config) -> None:
@@ -171,13 +171,13 @@ def _import(
     from chronotope.ingest.files.spans.formats import read_batches
     from chronotope.ingest.spans.attributes import write_attributes
     from chronotope.ingest.spans.columns import Vocabulary
-    from chronotope.ingest.spans.own_claims import OwnAddresses
+    from chronotope.ingest.spans.resource_claims import ResourceClaims
     from chronotope.server.running.owners import known_identities
     from chronotope.server.running.spans import Resolver, open_pairer
 
     vocabulary, owners = Vocabulary(), known_identities(store, config)
     claim = _claiming(store, config, owners)
-    resolve = Resolver(vocabulary, owners, config.final_aliases, OwnAddresses(claim))
+    resolve = Resolver(vocabulary, owners, config.final_aliases, ResourceClaims(claim))
     pairer = open_pairer(store, config, vocabulary)
     total, read = _new_outcome(), 0
     with _progress() as progress:

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from chronotope.schema.directions import BY_SYN
-from chronotope.schema.observations import LAYERS
+from chronotope.schema.observations import BY_SYN, LAYERS
 from chronotope.schema.storage.store import Store
 from chronotope.server.evidence.columns import EdgeColumns, as_int, coded, find_edges, find_numbers
 from chronotope.server.evidence.joining import join_protocols

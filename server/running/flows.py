@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from chronotope.ingest.flows.address_book import AddressBook
 from chronotope.ingest.flows.attribution import Attribution
+from chronotope.ingest.flows.deduplication import settle, settle_beside
 from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EdgeSums, Rules, flow_rules
-from chronotope.ingest.flows.ends import settle, settle_beside
 from chronotope.ingest.flows.ports import PortProtocols
-from chronotope.ingest.flows.queue import FlowIntake
+from chronotope.ingest.flows.queue import FlowQueue
 from chronotope.ingest.flows.rows import CLIENT, FLOW, FlowVocabulary
 from chronotope.ingest.flows.shared_writer import SharedFlowWriter
 from chronotope.ingest.flows.telemetry import Telemetry
@@ -81,7 +81,7 @@ def open_shared_writer(
     """As `open_flow_writer`, of a writer beside others.
 
     Args:
-        owners: is told what all of them learn.
+        owners: gets the claims of all of them.
         writer: a name that no other ever had.
     """
     configured = configured_owners(config)
@@ -94,7 +94,7 @@ def open_shared_writer(
         insert=insert,
         writer=writer,
         configured=configured,
-        heard=owners,
+        all_claims=owners,
     )
     shared.recover(KnownIdentities(configured))
     return shared
@@ -112,23 +112,23 @@ def warm_up_flows() -> None:
     Attribution(vocabulary, {})(row, Identities())
     settle(row)
     settle_beside(row, [row.copy()], np.ones(1, np.bool_), row["bucket"])
-    row["asked"], row["answered"] = 0, 1
+    row["caller"], row["callee"] = 0, 1
     sums = EdgeSums(Rules(PortProtocols({}, vocabulary), Telemetry([], [], [], vocabulary)))
     sums.add(row)
     sums.observations(vocabulary)
-    Directions(vocabulary).tell(sums.directions(), lambda *_: None)
+    Directions(vocabulary).write(sums.directions(), lambda *_: None)
     AddressBook(vocabulary).note(row["client"], row["start"], row["start"])
 
 
-def open_flow_intake(
+def open_flow_queue(
     store: Store, config: Config, vocabulary: FlowVocabulary, owners: KnownIdentities, registry: CollectorRegistry
-) -> tuple[FlowIntake, threading.Event]:
-    """Return an intake that is ready to start, and the event that makes its inserts give up."""
+) -> tuple[FlowQueue, threading.Event]:
+    """Return a queue that is ready to start, and the event that makes its inserts give up."""
     stopping = threading.Event()
     metrics = FlowMetrics(registry)
     insert = PatientInsert(store, stopping)
     writer = open_flow_writer(store, config, vocabulary, owners, insert)
-    intake = FlowIntake(writer, on_outcome=metrics.count, store_fails=lambda: insert.failing)
-    metrics.queued.set_function(lambda: intake.queued_rows)
+    queue = FlowQueue(writer, on_outcome=metrics.count, store_fails=lambda: insert.failing)
+    metrics.queued.set_function(lambda: queue.queued_rows)
     metrics.remembered.set_function(lambda: writer.remembered)
-    return intake, stopping
+    return queue, stopping

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from chronotope.ingest.flows.queue import FlowIntake
+from chronotope.ingest.flows.queue import FlowQueue
 from chronotope.ingest.flows.receiver import flows_blueprint
 from chronotope.ingest.flows.rows import FlowVocabulary
-from chronotope.ingest.intermediaries.driver import Intermediaries
+from chronotope.ingest.intermediaries.resolver import IntermediaryResolver
 from chronotope.ingest.metrics.sources.collector import MetricsCollector
 from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
@@ -26,7 +26,7 @@ from chronotope.ingest.records.changes import changes_blueprint
 from chronotope.ingest.records.identities import identities_blueprint
 from chronotope.ingest.records.observations import observations_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
-from chronotope.ingest.spans.queue import Intake
+from chronotope.ingest.spans.queue import SpanQueue
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.retention import apply_retention
@@ -39,10 +39,10 @@ from chronotope.server.delivery.stream import MOST_CLIENTS
 from chronotope.server.detection.thread import EventThread
 from chronotope.server.evidence.settings import Settings, now_ms
 from chronotope.server.running.alerting import open_alerting
-from chronotope.server.running.flows import open_flow_intake, warm_up_flows
+from chronotope.server.running.flows import open_flow_queue, warm_up_flows
 from chronotope.server.running.listening import Address, bind
 from chronotope.server.running.owners import explain_by, known_identities
-from chronotope.server.running.spans import open_intake, warm_up
+from chronotope.server.running.spans import open_span_queue, warm_up
 from chronotope.server.running.web import WebServer
 
 # A body over its limit is still read, up to here: a client that cannot send it all would not read the answer.
@@ -67,8 +67,8 @@ class Server:
 
     store: Store
     vocabulary: Vocabulary
-    intake: Intake
-    flows: FlowIntake
+    span_queue: SpanQueue
+    flows: FlowQueue
     decoder: OtlpDecoder
     give_up: Sequence[threading.Event]
     web: WebServer
@@ -79,7 +79,7 @@ class Server:
 
     def start(self) -> None:
         """Start to take requests."""
-        self.intake.start()
+        self.span_queue.start()
         self.flows.start()
         thread = threading.Thread(target=self.web.run, name="web", daemon=True)
         thread.start()
@@ -105,7 +105,7 @@ class Server:
         giving_up.start()
         with ThreadPoolExecutor(len(self.background)) as executor:
             list(executor.map(lambda part: part.stop(_ANSWER_S), self.background))
-        self.intake.stop()
+        self.span_queue.stop()
         self.flows.stop()
         giving_up.cancel()
         no_more_calls = self.otlp_grpc.stop(grace=_ANSWER_S) if self.otlp_grpc is not None else None
@@ -142,11 +142,11 @@ def open_server(
     decoder = OtlpDecoder(vocabulary)
     owners = known_identities(store, config)
     addresses = FlowVocabulary()
-    flows, flows_give_up = open_flow_intake(store, config, addresses, owners, registry)
-    intake, spans_give_up = open_intake(store, config, vocabulary, owners, registry, flows.claim)
+    flows, flows_give_up = open_flow_queue(store, config, addresses, owners, registry)
+    span_queue, spans_give_up = open_span_queue(store, config, vocabulary, owners, registry, flows.claim)
     limit = config.limits.max_body_bytes
     blueprints = [
-        traces_blueprint(decoder, intake.put, limit),
+        traces_blueprint(decoder, span_queue.put, limit),
         observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
         identities_blueprint(flows.claim, clock=now_ms, max_body_bytes=limit),
@@ -158,8 +158,8 @@ def open_server(
     blueprints.append(stream_routes(alerting.hub))
     app = create_app(store, settings, blueprints=blueprints, registry=registry)
     web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
-    server = Server(store, vocabulary, intake, flows, decoder, (spans_give_up, flows_give_up), web)
-    server.background += [alerting, Intermediaries(store, config, owners, registry).rounds]
+    server = Server(store, vocabulary, span_queue, flows, decoder, (spans_give_up, flows_give_up), web)
+    server.background += [alerting, IntermediaryResolver(store, config, owners, registry).rounds]
     server.background.append(EventThread(store, config.events, now_ms, registry).rounds)
     if config.metrics.prometheus or config.metrics.targets:
         server.background.append(MetricsCollector(store, config, owners.snapshot, registry).rounds)
@@ -177,6 +177,6 @@ def _open_grpc(server: Server, address: Address, asked: bool, limit: int) -> Non
     if probe is None:
         return
     probe.close()
-    server.otlp_grpc = grpc_server(server.decoder, server.intake.put, limit)
+    server.otlp_grpc = grpc_server(server.decoder, server.span_queue.put, limit)
     port = server.otlp_grpc.add_insecure_port(str(address))
     server.grpc_address = Address(address.host, port)

@@ -20,12 +20,11 @@ from chronotope.ingest.spans.attributes import write_attributes
 from chronotope.ingest.spans.columns import SPAN, Node, SpanBatch, Vocabulary
 from chronotope.ingest.spans.index import first_seen
 from chronotope.ingest.spans.observations import observations_of
-from chronotope.ingest.spans.own_addresses import Beat
-from chronotope.ingest.spans.own_claims import OwnAddresses
 from chronotope.ingest.spans.pairer import Outcome, Pairer
 from chronotope.ingest.spans.pairing import Rules, calls_of
 from chronotope.ingest.spans.peers import resolve_peers
-from chronotope.ingest.spans.queue import Intake
+from chronotope.ingest.spans.queue import SpanQueue
+from chronotope.ingest.spans.resource_claims import Heartbeat, ResourceClaims
 from chronotope.ingest.spans.shared_pairer import SharedPairer
 from chronotope.ingest.writing.insert import PatientInsert
 from chronotope.schema.config.config import Config
@@ -41,11 +40,11 @@ class Resolver:
     vocabulary: Vocabulary
     owners: KnownIdentities
     aliases: Mapping[str, str]
-    claim: Callable[[Iterable[Beat]], None] = lambda _: None
+    claim: Callable[[Iterable[Heartbeat]], None] = lambda _: None
 
     def __call__(self, batch: SpanBatch) -> None:
         """Resolve a batch in place."""
-        self.claim(batch.beats)
+        self.claim(batch.heartbeats)
         until_ms = int(batch.rows["start_ns"].max(initial=0)) // 10**6 + 1
         resolve_peers(batch, self.vocabulary, self.owners.snapshot(until_ms), self.aliases)
 
@@ -90,15 +89,15 @@ def open_pairer(store: Store, config: Config, vocabulary: Vocabulary, insert: In
     return pairer
 
 
-def open_intake(
+def open_span_queue(
     store: Store,
     config: Config,
     vocabulary: Vocabulary,
     owners: KnownIdentities,
     registry: CollectorRegistry,
     claim: Callable[[pa.Table, str], object] = lambda _, __: None,
-) -> tuple[Intake, threading.Event]:
-    """Return an intake that is ready to start, and the event that makes its inserts give up.
+) -> tuple[SpanQueue, threading.Event]:
+    """Return a queue that is ready to start, and the event that makes its inserts give up.
 
     Args:
         claim: makes ownership ranges durable, columns of the table `identities`, under a token.
@@ -107,18 +106,18 @@ def open_intake(
     metrics = SpanMetrics(registry)
     insert = PatientInsert(store, stopping)
     pairer = open_pairer(store, config, vocabulary, insert)
-    intake = Intake(
+    queue = SpanQueue(
         pairer,
-        Resolver(vocabulary, owners, config.final_aliases, OwnAddresses(claim)),
+        Resolver(vocabulary, owners, config.final_aliases, ResourceClaims(claim)),
         on_outcome=metrics.count,
         write_attributes=lambda batch: write_attributes(store, batch),
         store_fails=lambda: insert.failing,
     )
     metrics.failing.set_function(lambda: insert.failing)
-    metrics.queued.set_function(lambda: intake.queued_spans)
+    metrics.queued.set_function(lambda: queue.queued_spans)
     metrics.waiting.set_function(lambda: pairer.waiting)
     metrics.remembered.set_function(lambda: pairer.remembered)
-    return intake, stopping
+    return queue, stopping
 
 
 def warm_up(decoder: OtlpDecoder) -> None:

@@ -18,7 +18,7 @@ from chronotope.ingest.otlp.decode import OtlpDecoder
 from chronotope.ingest.otlp.receiver import grpc_server, traces_blueprint
 from chronotope.ingest.spans.columns import Vocabulary
 from chronotope.ingest.spans.pairer import Outcome, Pairer
-from chronotope.ingest.spans.queue import Intake
+from chronotope.ingest.spans.queue import SpanQueue
 from chronotope.schema.errors import StoreError
 from chronotope.server.api.problems import register_problems
 from chronotope.server.running.web import WebServer
@@ -165,8 +165,8 @@ class Slow(Pairer):
 class Receiving(ChronotopeProcess):
     """Receivers in this process, on real sockets, over a writer that can be held."""
 
-    def __init__(self, url, grpc_at, pairer, intake):
-        self.url, self.grpc, self.pairer, self.intake = url, grpc_at, pairer, intake
+    def __init__(self, url, grpc_at, pairer, queue):
+        self.url, self.grpc, self.pairer, self.queue = url, grpc_at, pairer, queue
 
 
 @contextmanager
@@ -177,24 +177,24 @@ def receiving(store, **options):
     def resolve(batch):
         batch.rows["peer"] = vocabulary.service("callee")
 
-    intake = Intake(pairer, resolve, **options)
-    intake.start()
+    queue = SpanQueue(pairer, resolve, **options)
+    queue.start()
     app = Flask(__name__)
     register_problems(app)
-    app.register_blueprint(traces_blueprint(decoder, intake.put, MAX_BODY))
+    app.register_blueprint(traces_blueprint(decoder, queue.put, MAX_BODY))
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
     web = WebServer(app, [listening], MAX_BODY)
     thread = threading.Thread(target=web.run)
     thread.start()
-    calls = grpc_server(decoder, intake.put, MAX_BODY)
+    calls = grpc_server(decoder, queue.put, MAX_BODY)
     grpc_port = calls.add_insecure_port("127.0.0.1:0")
     calls.start()
     try:
-        yield Receiving(f"http://{host}:{port}", f"127.0.0.1:{grpc_port}", pairer, intake)
+        yield Receiving(f"http://{host}:{port}", f"127.0.0.1:{grpc_port}", pairer, queue)
     finally:
         pairer.go_on.set()
-        intake.stop()
+        queue.stop()
         web.stop(5)
         thread.join(10)
         calls.stop(None).wait()
@@ -233,7 +233,7 @@ def test_a_full_queue_is_told_with_the_time_to_come_again(store):
         assert server.pairer.begun.wait(30)
         senders.append(threading.Thread(target=post, args=[server, call(2, "x") + call(3, "x")]))
         senders[1].start()
-        while server.intake.queued_spans < 2:
+        while server.queue.queued_spans < 2:
             assert senders[1].is_alive()
         assert later(post(server, call(4, "x")), 2, "2 spans are waiting")
         code, details, seconds = grpc_refusal(server, call(4, "x"))
@@ -248,7 +248,7 @@ def test_a_full_queue_is_told_with_the_time_to_come_again(store):
 
 def test_a_server_that_stops_says_so_and_when_to_come_again(store):
     with receiving(store) as server:
-        server.intake.stop()
+        server.queue.stop()
         assert later(post(server, call(1, "x")), 5, "stopping")
         code, details, seconds = grpc_refusal(server, call(1, "x"))
         assert (code, seconds) == (grpc.StatusCode.UNAVAILABLE, 5)

@@ -1,12 +1,11 @@
-"""Files of flows as batches: records of the contract (NDJSON, Arrow), NetObserv, Hubble, flow logs of clouds.
+"""Files of flows as batches: our own records (NDJSON, Arrow), NetObserv, Hubble, and flow logs of clouds.
 
-Invariant: a batch holds at most 50,000 records, and what could not be used is counted by reason. Names that a source
-has for addresses come as claims, for the time at which the source used them.
+Invariant: a batch holds at most 50,000 records. What cannot be used is counted by reason. Names that a source has for
+addresses become claims, for the time at which the source used them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,14 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.files.flows.foreign_flow import ForeignFlow
 from chronotope.ingest.files.flows.hubble import Hubble
 from chronotope.ingest.files.flows.netobserv import NetObserv
+from chronotope.ingest.files.flows.packet_flow import ForeignFlow
 from chronotope.ingest.files.flows.vpc import Vpc
 from chronotope.ingest.files.json_input import NotUnderstood, decode_json, log_skip, read_elements, read_lines
 from chronotope.ingest.files.opening import InputFile, Progress, open_input
-from chronotope.ingest.flows.buckets import Landed, landed
-from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, address_text, seen_flows
+from chronotope.ingest.flows.buckets import FlowRows, flow_rows
+from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, address_text, parse_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.writer import FlowWriter, Outcome, Sent
 from chronotope.ingest.identity.owners import Ownership
@@ -31,6 +30,7 @@ from chronotope.ingest.records.identities import claims_table
 from chronotope.ingest.requests.ndjson import read_ndjson
 from chronotope.ingest.requests.outcome import Records
 from chronotope.ingest.requests.records import time_parser
+from chronotope.ingest.writing.insert import table_digest
 
 FLOW_FORMATS = ("flows", "netobserv", "hubble", "vpc")
 RECORDS_A_BATCH = 50_000
@@ -41,12 +41,12 @@ _ARROW_STREAM, _ARROW_FILE = b"\xff\xff\xff\xff", b"ARROW1"
 
 @dataclass(slots=True)
 class FlowBatch:
-    """Some records of a file: rows, the names of addresses, how many were read and why some were not used.
+    """Some records of a file: rows, names of addresses, the number read, and why some were not used.
 
     `digest` is of the records themselves: the same ones, imported again, count once.
     """
 
-    flows: Landed | None = None
+    flows: FlowRows | None = None
     claims: list[Ownership] = field(default_factory=list)
     read: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
@@ -103,25 +103,18 @@ def _arrow(source: InputFile, vocabulary: FlowVocabulary, *, file: bool) -> Iter
 
 
 def _batch(source: InputFile, records: Records, read: int, vocabulary: FlowVocabulary) -> FlowBatch:
-    seen = seen_flows(records, time_parser(0))
+    seen = parse_flows(records, time_parser(0))
     for line, detail in records.errors[:20]:
         log_skip(source, f"record {line}", detail, 0)
-    rows = landed(seen, records.alive, vocabulary) if records.alive.any() else None
+    rows = flow_rows(seen, records.alive, vocabulary) if records.alive.any() else None
     skipped = Counter({"bad_record": records.refused}) if records.refused else Counter()
-    return FlowBatch(rows, [], read, skipped, _digest(records.table))
-
-
-def _digest(table: pa.Table) -> int:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return int.from_bytes(hashlib.blake2b(sink.getvalue(), digest_size=8).digest()) | 1
+    return FlowBatch(rows, [], read, skipped, int.from_bytes(table_digest(records.table, 8)) | 1)
 
 
 def _foreign(source: InputFile, format: str, vocabulary: FlowVocabulary) -> Iterator[FlowBatch]:
     batch, found = FlowBatch(), list[ForeignFlow]()
     used, first_fault = 0, ""
-    for place, one in _told(source, format):
+    for place, one in _read_flows(source, format):
         batch.read += 1
         if isinstance(one, ForeignFlow):
             found.append(one)
@@ -140,8 +133,8 @@ def _foreign(source: InputFile, format: str, vocabulary: FlowVocabulary) -> Iter
         yield _finished(source, batch, found, vocabulary)
 
 
-def _told(source: InputFile, format: str) -> Iterator[tuple[str, ForeignFlow | str]]:
-    """Yield (place, flow or why it is none)."""
+def _read_flows(source: InputFile, format: str) -> Iterator[tuple[str, ForeignFlow | str]]:
+    """Yield (position, flow or the reason why there is none)."""
     reader: NetObserv | Hubble | Vpc = _READERS[format]()
     if isinstance(reader, Vpc):
         elements = ((f"line {number}", line) for number, line in read_lines(source))
@@ -163,15 +156,15 @@ def _finished(source: InputFile, batch: FlowBatch, found: list[ForeignFlow], voc
     rows = [flow.record() for flow in found]
     columns = {one.name: pa.array([row.get(one.name) for row in rows], one.type) for one in LINE_SCHEMA}
     records = Records(pa.table(columns), np.arange(1, len(rows) + 1))
-    told = _batch(source, records, 0, vocabulary)
-    batch.flows, batch.digest = told.flows, told.digest
-    batch.skipped.update(told.skipped)
+    records_batch = _batch(source, records, 0, vocabulary)
+    batch.flows, batch.digest = records_batch.flows, records_batch.digest
+    batch.skipped.update(records_batch.skipped)
     batch.claims = claims_of_names(found)
     return batch
 
 
 def claims_of_names(found: list[ForeignFlow]) -> list[Ownership]:
-    """Return what flows say of who is at an address, each stretch with one name from its first flow to its last."""
+    """Return the claims from flows' names: a range for each stretch with one name, from its first flow to its last."""
     named = [
         (address, flow.start_ms, flow.end_ms + 1, end.service)
         for flow in found
@@ -189,7 +182,7 @@ def claims_of_names(found: list[ForeignFlow]) -> list[Ownership]:
 
 
 def write_flow_batch(writer: FlowWriter, batch: FlowBatch) -> Outcome:
-    """Make a batch durable: first what it says of owners, so that its flows need not be attributed twice."""
+    """Make a batch durable: its claims first, so that its flows are attributed only once."""
     outcome = Outcome()
     if batch.claims:
         table = claims_table(batch.claims)

@@ -1,10 +1,10 @@
 """Flows of Cilium's Hubble: `hubble observe -o json` or an exporter's file, one protobuf-JSON message a line.
 
-Hubble tells of single packets and has no byte counts: what it gives is connections, opened or refused, each once for
-each end that saw it. The first packet seen of a connection stands for it, whichever way that packet went.
+Hubble reports single packets and has no byte counts. So it gives connections, opened or refused, once for each end that
+saw them. The first packet that is seen of a connection stands for it, in whichever direction it went.
 
-`traffic_direction` is that of the connection, not of the packet: at the client's end it is EGRESS for requests and
-replies alike, at the server's INGRESS (`decodeTrafficDirection` inverts it for replies).
+`traffic_direction` is the direction of the connection, not of the packet. At the client's end it is EGRESS for requests
+and replies alike, at the server's end INGRESS (`decodeTrafficDirection` inverts it for replies).
 
 Sources: https://github.com/cilium/cilium/blob/main/api/v1/flow/flow.proto,
 https://github.com/cilium/cilium/blob/main/pkg/hubble/parser/threefour/parser.go
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chronotope.ingest.files.flows.foreign_flow import ACK, SYN, End, ForeignFlow, client_by_flags
+from chronotope.ingest.files.flows.packet_flow import ACK, SYN, End, ForeignFlow, client_by_flags
 from chronotope.ingest.files.json_input import NotUnderstood
 from chronotope.schema.names import service_id
 from chronotope.schema.times import parse_time
@@ -27,13 +27,13 @@ _AGAIN_MS = 60_000  # a SYN so long after a connection's last packet opens anoth
 
 
 class Hubble:
-    """Reads lines of a file; remembers connections, for each is told of packet by packet."""
+    """Reads lines of a file. It remembers connections, because each is reported packet by packet."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, ...], int] = {}  # connection at one of its ends → when its last packet was seen
 
     def flows(self, element: Any) -> Iterator[ForeignFlow | str]:
-        """Yield the flow of a line; for what is none, the reason.
+        """Yield the flow of a line, or the reason why there is none.
 
         Raises:
             NotUnderstood: it is nothing of this format.
@@ -51,7 +51,7 @@ class Hubble:
 
     def _taken(self, flow: dict[str, Any], element: dict[str, Any]) -> ForeignFlow | str:
         if flow.get("Type") == "SOCK":
-            return "socket_event"  # of a system call, before and after translation; its packets are told of as well
+            return "socket_event"  # of a system call, before and after translation; its packets are reported as well
         places, layer4 = flow.get("IP") or flow.get("ip") or {}, flow.get("l4") or {}
         udp = "UDP" in layer4
         if not udp and "TCP" not in layer4:
@@ -64,22 +64,22 @@ class Hubble:
         if refused and from_client is False:
             return "dropped"
         at_ms = parse_time(str(flow.get("time") or element["time"]), 0)
-        told = ForeignFlow(source, destination, udp, at_ms, at_ms, from_client=from_client)
-        told.opened, told.failed = int(not refused), int(refused)
+        seen = ForeignFlow(source, destination, udp, at_ms, at_ms, from_client=from_client)
+        seen.opened, seen.failed = int(not refused), int(refused)
         direction = _get(flow, "traffic_direction")
-        told.seen_at_client = None if direction in (None, "TRAFFIC_DIRECTION_UNKNOWN") else direction == "EGRESS"
-        return told if self._is_new(told, opens=_flags(ports) == SYN) else "duplicate"
+        seen.seen_at_client = None if direction in (None, "TRAFFIC_DIRECTION_UNKNOWN") else direction == "EGRESS"
+        return seen if self._is_new(seen, opens=_flags(ports) == SYN) else "duplicate"
 
-    def _is_new(self, told: ForeignFlow, *, opens: bool) -> bool:
-        """Whether this connection was not told of before; a SYN much later is a new one with the same ports."""
-        record = told.record()
+    def _is_new(self, seen: ForeignFlow, *, opens: bool) -> bool:
+        """Whether this connection was not reported before; a SYN much later is a new one with the same ports."""
+        record = seen.record()
         names = ("client_address", "client_port", "server_address", "server_port", "transport", "observer")
-        key = (*(record[name] for name in names), bool(told.failed))
+        key = (*(record[name] for name in names), bool(seen.failed))
         before = self._seen.get(key)
         if before is None and len(self._seen) >= _MOST_REMEMBERED:
             self._seen.clear()
-        self._seen[key] = max(told.start_ms, before or 0)
-        return before is None or (opens and told.start_ms - before > _AGAIN_MS)
+        self._seen[key] = max(seen.start_ms, before or 0)
+        return before is None or (opens and seen.start_ms - before > _AGAIN_MS)
 
 
 def _from_client(flow: Mapping[str, Any], ports: Mapping[str, Any]) -> bool | None:

@@ -1,6 +1,7 @@
-"""Flows of the NetObserv eBPF agent: a Loki answer, or flow-logs-pipeline's JSON records one a line.
+"""Flows of the NetObserv eBPF agent: a Loki answer, or flow-logs-pipeline's JSON records, one a line.
 
-The same packets come once for each interface they pass; they are the same when agent, ends and times are.
+The same packets are reported once for each interface that they pass. Reports are the same when agent, ends and times
+are the same.
 
 Source: https://github.com/netobserv/network-observability-operator/blob/main/docs/flows-format.adoc
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chronotope.ingest.files.flows.foreign_flow import TCP_NUMBER, UDP_NUMBER, End, ForeignFlow, client_by_flags
+from chronotope.ingest.files.flows.packet_flow import TCP_NUMBER, UDP_NUMBER, End, ForeignFlow, client_by_flags
 from chronotope.ingest.files.json_input import NotUnderstood, decode_json
 from chronotope.schema.names import service_id
 
@@ -21,13 +22,13 @@ _MOST_REMEMBERED = 500_000
 
 
 class NetObserv:
-    """Reads elements of a file; remembers what it has read, for the same packets come again."""
+    """Reads elements of a file. It remembers what it has read, because the same packets come again."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[object, ...]] = set()
 
     def flows(self, element: Any) -> Iterator[ForeignFlow | str]:
-        """Yield the flows of a JSON value; for what is none, the reason.
+        """Yield the flows of a JSON value, or the reason why there is none.
 
         Raises:
             NotUnderstood: it holds nothing of this format.

@@ -1,6 +1,6 @@
 """Flow logs of clouds' networks: AWS VPC (text, versions 2 to 5, with or without a header), Google Cloud VPC (JSON).
 
-An AWS record does not always say at which end its interface is: an interface's own address is the one that most of its
+An AWS record does not always say at which end its interface is. An interface's own address is the one that most of its
 records share. Packets behind address translation have their own addresses in `pkt-srcaddr` and `pkt-dstaddr`.
 
 Sources: https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html,
@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from chronotope.ingest.files.flows.foreign_flow import TCP_NUMBER, UDP_NUMBER, End, ForeignFlow, client_by_flags
+from chronotope.ingest.files.flows.packet_flow import TCP_NUMBER, UDP_NUMBER, End, ForeignFlow, client_by_flags
 from chronotope.ingest.files.json_input import NotUnderstood
 from chronotope.schema.times import parse_time
 
@@ -27,7 +27,7 @@ _ABSENT = ("", "-")
 
 
 class Vpc:
-    """Reads lines of a file; remembers the header, and of which addresses interfaces told."""
+    """Reads lines of a file. It remembers the header, and the addresses that each interface reported."""
 
     def __init__(self) -> None:
         self._fields: Sequence[str] = _VERSION_2
@@ -35,7 +35,7 @@ class Vpc:
         self._owners: dict[str, str] = {}
 
     def flows(self, line: bytes) -> Iterator[ForeignFlow | str]:
-        """Yield the flow of a line; for what is none, the reason."""
+        """Yield the flow of a line, or the reason why there is none."""
         try:
             if line.lstrip().startswith(b"{"):
                 yield _google(orjson.loads(line))
@@ -104,10 +104,10 @@ def _google(record: dict[str, Any]) -> ForeignFlow | str:
         for side in ("src", "dest")
     ]
     start_ms, end_ms = (parse_time(str(fields[name]), 0) for name in ("start_time", "end_time"))
-    told = ForeignFlow(ends[0], ends[1], number == UDP_NUMBER, start_ms, end_ms, int(fields.get("bytes_sent", 0)))
-    told.seen_at_source = fields.get("reporter") != "DEST"
-    told.rtt_us = int(float(fields.get("rtt_msec") or 0) * 1000)
-    return told
+    flow = ForeignFlow(ends[0], ends[1], number == UDP_NUMBER, start_ms, end_ms, int(fields.get("bytes_sent", 0)))
+    flow.seen_at_source = fields.get("reporter") != "DEST"
+    flow.rtt_us = int(float(fields.get("rtt_msec") or 0) * 1000)
+    return flow
 
 
 def _google_name(fields: Mapping[str, Any], side: str) -> str:

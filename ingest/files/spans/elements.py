@@ -1,7 +1,7 @@
-"""From the elements of a JSON input to span batches.
+"""Turn the elements of a JSON input into span batches.
 
-Invariant: an element that cannot be understood is counted by reason and logged with its place, and the others are
-taken; a file that ends early or is damaged gives all whole elements before the fault, and then the error.
+Invariant: an element that cannot be understood is counted by reason and logged with its position, and the others are
+taken. A file that ends early or is damaged gives all whole elements before the fault, and then the error.
 """
 
 from __future__ import annotations

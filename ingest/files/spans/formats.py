@@ -1,6 +1,6 @@
-"""A file of history as span batches: which importer reads which format.
+"""Read a file of spans as batches: which importer reads which format.
 
-Invariant: batches hold at most 200,000 rows and share the vocabulary; memory does not grow with the file.
+Invariant: batches hold at most 200,000 rows and share the vocabulary. Memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from chronotope.ingest.files.opening import InputFile, Progress, open_input
 from chronotope.ingest.files.spans.jaeger import import_jaeger
 from chronotope.ingest.files.spans.otlp import import_otlp
-from chronotope.ingest.files.spans.spans import import_spans
+from chronotope.ingest.files.spans.span_tables import import_spans
 from chronotope.ingest.files.spans.zipkin import import_zipkin
 from chronotope.ingest.spans.columns import SpanBatch, Vocabulary
 from chronotope.schema.errors import InvalidValue

@@ -1,7 +1,7 @@
-"""Jaeger: traces as its query API gives them (`{"data": […]}`), bare, in a list, or one a line.
+"""Jaeger JSON: an answer of its query API (`{"data": […]}`), a list of traces, or one trace or span a line.
 
-Invariant: a span's parent is the first CHILD_OF reference within its own trace, else the first FOLLOWS_FROM within
-it; every other reference of a consumer is a link, which makes the linked span one more parent.
+Invariant: a span's parent is the first CHILD_OF reference within its own trace, else the first FOLLOWS_FROM within it.
+Every other reference of a consumer is a link: it makes the linked span one more parent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from chronotope.ingest.files.opening import InputFile
 from chronotope.ingest.files.spans.elements import import_elements
 from chronotope.ingest.files.spans.rows import Call, RowBuilder, TraceId, parse_number, parse_span_id, parse_trace_id
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, ERROR, SERVER, SHARED, SpanBatch, Vocabulary
-from chronotope.ingest.spans.semconv import effective_kind, sampling_weight, service_of
+from chronotope.ingest.spans.sampling import sampling_weight
+from chronotope.ingest.spans.semconv import effective_kind, service_of
 
 
 class Tag(msgspec.Struct):
@@ -107,7 +108,7 @@ class _TraceReader:
         self._tracestate_cache: dict[str, bool] = {}
 
     def take(self, text: bytes) -> None:
-        """Add all spans of one element: a trace, or a bare span with its process in it."""
+        """Add all spans of one element: a trace, or a single span that contains its process."""
         spans, processes, bad = _decode(text)
         for _ in range(bad):
             self._rows.skip("bad_span")
@@ -158,7 +159,7 @@ def _decode(text: bytes) -> tuple[list[Span], dict[str, Process], int]:
     try:
         trace = _TRACE.decode(text)
     except _FAULTS:
-        return [_decode_bare_span(text)], {}, 0
+        return [_decode_lone_span(text)], {}, 0
     spans, bad = [], 0
     for raw in trace.spans:
         try:
@@ -168,7 +169,7 @@ def _decode(text: bytes) -> tuple[list[Span], dict[str, Process], int]:
     return spans, trace.processes or {}, bad
 
 
-def _decode_bare_span(text: bytes) -> Span:
+def _decode_lone_span(text: bytes) -> Span:
     try:
         span = _SPAN.decode(text)
     except msgspec.ValidationError as cause:

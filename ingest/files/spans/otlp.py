@@ -1,10 +1,10 @@
 """OTLP in files: one request as protobuf or JSON, one JSON request a line, or length-prefixed protobuf requests.
 
 `ExportTraceServiceRequest` and `TracesData` have one shape. The OpenTelemetry Collector's file exporter writes the
-last two.
+last two forms.
 
-Invariant: memory holds a few megabytes of the file, also when the whole file is one request: it is cut between its
-`resource_spans`, which stand for themselves.
+Invariant: memory holds a few megabytes of the file, even if the whole file is one request. A request is cut between its
+`resource_spans`, which are independent of each other.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _gathered(batches: Iterator[SpanBatch]) -> Iterator[SpanBatch]:
 def _cut(batch: SpanBatch) -> Iterator[SpanBatch]:
     """Yield a batch in parts of at most `MAX_BATCH_ROWS`; the counts go with the first."""
     batch.rows["flags"] |= RELEASED
-    first = SpanBatch(batch.rows[:MAX_BATCH_ROWS], batch.skipped, batch.attributes, batch.read, batch.beats)
+    first = SpanBatch(batch.rows[:MAX_BATCH_ROWS], batch.skipped, batch.attributes, batch.read, batch.heartbeats)
     if len(first.rows) or first.read:
         yield first
     for start in range(MAX_BATCH_ROWS, len(batch.rows), MAX_BATCH_ROWS):

@@ -1,7 +1,7 @@
-"""Rows of spans that come one by one: ids, times and names checked in one place, packed as they come.
+"""Rows of spans that come one by one: ids, times, kinds and names are checked here and packed at once.
 
-Invariant: every span that is added or skipped is counted in `read` once, and each skipped one under one reason; rows
-are held packed (66 bytes a span), never as Python objects.
+Invariant: every span that is added or skipped is counted in `read` once, and each skipped one under one reason. Rows
+are held packed (66 bytes a span), never as Python objects. An unknown kind or status is unspecified, never an error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronotope.ingest.files.spans.hints import PeerReader
-from chronotope.ingest.spans.columns import EARLIEST_NS, LATEST_NS, LINK, RELEASED, SPAN, SpanBatch, Vocabulary
-from chronotope.ingest.spans.sampling import mix64
+from chronotope.ingest.files.spans.peer_reader import PeerReader
+from chronotope.ingest.otlp.links import link_span_id
+from chronotope.ingest.spans.columns import (
+    CONSUMER,
+    EARLIEST_NS,
+    LATEST_NS,
+    LINK,
+    RELEASED,
+    SPAN,
+    UNSPECIFIED,
+    SpanBatch,
+    Vocabulary,
+)
+from chronotope.ingest.spans.semconv import kind_of_tag
 from chronotope.schema.names import clean_name
 
 MAX_BATCH_ROWS = 200_000
@@ -26,6 +37,7 @@ _MAX_ATTRIBUTES = 64
 _PACKED = struct.Struct("<QQQQqqiiiiBB")
 _HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 _MASK = (1 << 64) - 1
+_STATUS_ERROR = 2
 
 
 class TraceId(NamedTuple):
@@ -36,7 +48,7 @@ class TraceId(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What pairing needs of a span beside its ids and times; codes of the vocabulary."""
+    """The fields of a span that pairing needs beside its ids and times, as codes of the vocabulary."""
 
     service: int
     peer: int = -1
@@ -69,12 +81,21 @@ def parse_number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def link_span_id(trace: TraceId, span: int, linked_span: int) -> int:
-    """Return the id of the row that stands for a link of a span: the same from every format, OTLP's too."""
-    mixed = 0
-    for number in (*trace, span, linked_span):
-        mixed = mix64(mixed ^ number)
-    return mixed or 1
+def kind_code(value: object) -> int:
+    """Return the kind that OTLP's number, its name or a `span.kind` word means; UNSPECIFIED for anything else."""
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal() and len(value) == 1):
+        return kind_of_tag(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
+        return UNSPECIFIED
+    number = int(value) if abs(float(value)) < 10 else UNSPECIFIED
+    return number if 0 <= number <= CONSUMER else UNSPECIFIED
+
+
+def is_error_status(value: object) -> bool:
+    """Return whether a status is OTLP's error: 2, `ERROR` or `STATUS_CODE_ERROR`."""
+    if isinstance(value, str):
+        return value.strip().upper().removeprefix("STATUS_CODE_") in ("ERROR", "2")
+    return not isinstance(value, bool) and value == _STATUS_ERROR
 
 
 class RowBuilder:
@@ -84,7 +105,7 @@ class RowBuilder:
         self.vocabulary = vocabulary
         self.peers = PeerReader(vocabulary)
         self.skipped: Counter[str] = Counter()  # since the beginning
-        self._told: Counter[str] = Counter()
+        self._reported: Counter[str] = Counter()
         self._read = 0
         self._packed = bytearray()
         self._attributes: dict[str, dict[str, str]] = {}
@@ -136,7 +157,7 @@ class RowBuilder:
             yield self._batch()
 
     def all_batches(self) -> Iterator[SpanBatch]:
-        """Yield what is left, also when that is only a count of what was skipped."""
+        """Yield the rest, even if it is only a count of skipped spans."""
         while self._packed or self._read:
             yield self._batch()
 
@@ -161,8 +182,8 @@ class RowBuilder:
         size = MAX_BATCH_ROWS * SPAN.itemsize
         rows = np.frombuffer(bytes(self._packed[:size]), SPAN).copy()
         del self._packed[:size]
-        batch = SpanBatch(rows, self.skipped - self._told, self._attributes, self._read)
-        self._told, self._read, self._attributes = self.skipped.copy(), 0, {}
+        batch = SpanBatch(rows, self.skipped - self._reported, self._attributes, self._read)
+        self._reported, self._read, self._attributes = self.skipped.copy(), 0, {}
         return batch
 
 

@@ -1,7 +1,6 @@
-"""A column of span attributes to peers and protocols, by distinct values.
+"""Read peers and protocols from a column of span attributes, once for each distinct combination.
 
-Invariant: only attributes that can say something of the other side are looked at, and each distinct combination of
-them once; rows are joined to combinations by codes.
+Invariant: only attributes that can describe the peer are read. Rows are joined to their combination by codes.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from chronotope.ingest.files.spans.hints import TELLING_KEYS, PeerReader
-from chronotope.ingest.files.spans.span_columns import distinct_values, is_bytes, is_text
+from chronotope.ingest.files.spans.arrow_columns import distinct_values, is_bytes, is_text
+from chronotope.ingest.files.spans.peer_reader import PEER_KEYS, PeerReader
 from chronotope.ingest.spans.semconv import PRESENCE_KEYS, effective_kind
 
 Codes = npt.NDArray[np.int64]
@@ -40,7 +39,7 @@ class _Field(NamedTuple):
 
 
 def is_attributes(kind: pa.DataType) -> bool:
-    """Tell whether a column's type can hold attributes: a map, a struct, a list of key and value, or JSON text."""
+    """Return whether a column's type can hold attributes: a map, a struct, a list of key and value, or JSON text."""
     if pa.types.is_map(kind):
         return is_text(kind.key_type) or is_bytes(kind.key_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -76,7 +75,7 @@ def _answer(
     reader: PeerReader,
     attributes_of: Callable[[dict[str, object]], dict[str, object]],
 ) -> Peers:
-    """Ask for each distinct combination of kind and fields, and spread the answers over the rows."""
+    """Read each distinct combination of kind and fields once, and spread the answers over the rows."""
     combined = _combine([kind, *fields.values()])
     _, firsts, inverse = np.unique(combined, return_index=True, return_inverse=True)
     columns = [(name, field.values, field.codes[firsts].tolist()) for name, field in fields.items()]
@@ -103,7 +102,7 @@ def _combine(fields: list[_Field]) -> Codes:
 
 
 def _parse(text: object) -> dict[str, object]:
-    """Return the attributes in a JSON text; what is none says nothing."""
+    """Return the attributes in a JSON text; none if it is no object."""
     try:
         parsed = orjson.loads(text) if isinstance(text, str) else {}
     except ValueError:
@@ -112,7 +111,7 @@ def _parse(text: object) -> dict[str, object]:
 
 
 def _struct_fields(column: pa.StructArray) -> dict[str, _Field]:
-    names = [field.name for field in column.type if field.name in TELLING_KEYS]
+    names = [field.name for field in column.type if field.name in PEER_KEYS]
     children = dict(zip((field.name for field in column.type), column.flatten(), strict=True))
     return {name: _field(name, children[name]) for name in names}
 
@@ -130,7 +129,7 @@ def _map_fields(column: pa.Array) -> dict[str, _Field]:
     names, name_codes = distinct_values(keys)
     fields = {}
     for code, name in enumerate(names):
-        if name in TELLING_KEYS:
+        if name in PEER_KEYS:
             places = np.flatnonzero((name_codes == code) & live)
             entry = _field(name, items.take(pa.array(places)))
             codes = np.full(len(column), -1, np.int64)

@@ -1,7 +1,8 @@
-"""Zipkin: JSON of version 2 (and 1) as a list of spans, a list of traces, or one a line.
+"""Zipkin JSON of version 2 (and 1): a list of spans, a list of traces, or one a line.
 
-Invariant: ids and parents stay as they were sent; the name of the other side is kept as sent (Zipkin's servers lower
-it before they store it), and is the callee of a client, the caller of a server, the broker of a producer or consumer.
+Invariant: ids and parents stay as they were sent. So does the name of the remote endpoint (Zipkin's servers make it
+lower case before they store it). The remote endpoint is the callee of a client, the caller of a server, the broker of a
+producer or consumer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from chronotope.ingest.files.json_input import NotUnderstood
 from chronotope.ingest.files.opening import InputFile
 from chronotope.ingest.files.spans.elements import import_elements
 from chronotope.ingest.files.spans.rows import Call, RowBuilder, parse_number, parse_span_id, parse_trace_id
-from chronotope.ingest.files.spans.zipkin_pieces import Endpoint, Piece, TraceWindow, merge_trace
+from chronotope.ingest.files.spans.zipkin_reports import Endpoint, Piece, TraceWindow, merge_trace
 from chronotope.ingest.files.spans.zipkin_v1 import SpanV1, pieces_of_v1
 from chronotope.ingest.spans.columns import (
     CLIENT,
@@ -27,7 +28,8 @@ from chronotope.ingest.spans.columns import (
     SpanBatch,
     Vocabulary,
 )
-from chronotope.ingest.spans.semconv import RELEVANT_KEYS, effective_kind, kind_of_tag, sampling_weight
+from chronotope.ingest.spans.sampling import sampling_weight
+from chronotope.ingest.spans.semconv import RELEVANT_KEYS, effective_kind, kind_of_tag
 from chronotope.schema.names import service_id
 
 _KEPT_TAGS = frozenset({*RELEVANT_KEYS, "otel.status_code", "w3c.tracestate"})
@@ -36,7 +38,7 @@ _MESSAGING_TAGS = ("messaging.", "kafka.", "rabbit.", "jms.")
 
 
 class EndpointV2(msgspec.Struct, rename="camel"):
-    """One side of a call, as JSON has it."""
+    """One end of a call, as JSON has it."""
 
     service_name: Any = None
     ipv4: Any = None

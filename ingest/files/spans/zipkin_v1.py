@@ -1,7 +1,7 @@
-"""Zipkin's version 1: sides and times out of the annotations `cs`, `cr`, `sr`, `ss`, `ms`, `mr`.
+"""Zipkin's version 1: kinds and times from the annotations `cs`, `cr`, `sr`, `ss`, `ms`, `mr`.
 
-Invariant: one version 1 span gives one piece for each side that reported in it, all under its id; the server's is
-shared when the client reported too, or when the span says no time of its own (then the client started it).
+Invariant: one version 1 span gives one piece for each end that reported in it, all under its id. The server's piece is
+shared when the client reported too, or when the span has no time of its own (then the client started it).
 
 Source: https://github.com/openzipkin/zipkin, zipkin2.v1.V1SpanConverter.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from chronotope.ingest.files.spans.rows import parse_number
-from chronotope.ingest.files.spans.zipkin_pieces import Endpoint, Piece
+from chronotope.ingest.files.spans.zipkin_reports import Endpoint, Piece
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, PRODUCER, SERVER
 from chronotope.ingest.spans.semconv import RELEVANT_KEYS
 
@@ -29,7 +29,7 @@ _RELEVANT = frozenset(RELEVANT_KEYS)
 
 
 class EndpointV1(msgspec.Struct, rename="camel"):
-    """Who annotated."""
+    """The endpoint that annotated."""
 
     service_name: Any = None
     ipv4: Any = None
@@ -46,7 +46,7 @@ class Annotation(msgspec.Struct):
 
 
 class BinaryAnnotation(msgspec.Struct):
-    """A tag, or the address of the other side."""
+    """A tag, or the address of the other end."""
 
     key: Any = None
     value: Any = None
@@ -99,7 +99,7 @@ def _side(
 
 
 def _addressed(first: Piece, span: SpanV1, addresses: dict[str, BinaryAnnotation]) -> Piece:
-    """Return the piece of a span without sides of its own: a local one, or one that only names the server."""
+    """Return the piece of a span without client and server annotations: local, or one that only names the server."""
     piece = _copy(first)
     if "sa" in addresses:
         piece.kind, piece.remote = CLIENT, _endpoint(addresses["sa"].endpoint)
@@ -112,7 +112,7 @@ def _addressed(first: Piece, span: SpanV1, addresses: dict[str, BinaryAnnotation
 
 
 def _add_tags(pieces: list[Piece], span: SpanV1) -> None:
-    """Give each tag to the piece of the service that wrote it, else to the first."""
+    """Give each tag to the piece of the service that wrote it, otherwise to the first."""
     for tag in span.binary_annotations or []:
         if not isinstance(tag.key, str) or tag.key in ("ca", "sa", "ma"):
             continue

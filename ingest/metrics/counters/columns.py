@@ -1,6 +1,6 @@
-"""Series, samples and increases as columns: what every source of metrics gives, and what the mapping reads.
+"""Series, samples and increases as columns: every source of metrics makes them, and the mapping reads them.
 
-Invariant: a code stands for one (name, labels) for as long as its table lives, unless the owner compacts the table and
+Invariant: a code stands for one (name, labels) as long as its table lives, unless the owner compacts the table and
 renumbers all that holds codes. What a table or a parser could not take is counted by reason, never dropped silently.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 REFUSED = -1  # the code of a series that the table did not take
+TIME_BITS = 42  # milliseconds until the year 2109
 NO_TIME = int(np.iinfo(np.int64).min)
 
 Labels = tuple[tuple[str, str], ...]
@@ -79,7 +80,7 @@ class SeriesTable:
             self.types[sys.intern(family)] = sys.intern(kind)
 
     def compact(self, keep: np.ndarray) -> np.ndarray:
-        """Forget series, so that a table that is full of gone ones takes new ones.
+        """Forget series, so that a table that is full of old ones can take new ones.
 
         Args:
             keep: bool[len(table)]: which series stay.
@@ -185,7 +186,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Increases:
-    """M increases of counters, each over [begin_ms, end_ms): what was counted between two samples."""
+    """M increases of counters, each over [begin_ms, end_ms), the time between two samples."""
 
     series: np.ndarray  # int32[M]
     begin_ms: np.ndarray  # int64[M]
@@ -249,3 +250,9 @@ def _join_native(parts: Sequence[NativeHistograms]) -> NativeHistograms | None:
     }
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
     return NativeHistograms(**joined, offsets=np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def sort_key(code: np.ndarray, time_ms: np.ndarray) -> np.ndarray:
+    """Return one number, int64[N], for a code and a time. Numbers sort by the code first, then by the time."""
+    key: np.ndarray = (code << TIME_BITS) | np.clip(time_ms, 0, (1 << TIME_BITS) - 1)
+    return key

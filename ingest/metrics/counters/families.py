@@ -1,7 +1,7 @@
-"""What belongs together: the `_bucket`, `_count`, `_sum`, `_total` and `_created` series of one counter or histogram.
+"""Groups of series: the `_bucket`, `_count`, `_sum`, `_total` and `_created` series of one counter or histogram.
 
-Invariant: series are of one group exactly if their names without suffix and their labels without `le` are equal. They
-are one object in the process that is measured: they began together and are reset together.
+Invariant: series are in one group exactly if their names without suffix and their labels without `le` are equal. A
+group is one object in the measured process: its series begin together and are reset together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Families:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew: needed after the table is compacted."""
+        """Begin again: needed after the table is compacted."""
         self._groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], int] = {}
         self._keys: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for all series of the same label names
         self.group = np.empty(0, np.int32)
@@ -40,7 +40,7 @@ class Families:
 
     @property
     def refused(self) -> int:
-        """How many histograms have too many bounds: their latencies are not told, their counts are."""
+        """The number of histograms with too many bounds: their latencies are not used, their counts are."""
         return len(self._bounds.refused)
 
     @property
@@ -49,7 +49,7 @@ class Families:
         return len(self._groups)
 
     def update(self) -> None:
-        """Look at the series that are new in the table."""
+        """Add the series that are new in the table."""
         known, names, labels = len(self.group), self._table.names, self._table.labels
         if known == len(names):
             return
@@ -88,7 +88,7 @@ class Bounds:
         self._numbers: dict[bytes, int] = {}
 
     def update(self, families: Families) -> None:
-        """Look at the groups that have a new series."""
+        """Update the groups that have a new series."""
         known, count = len(self.column), len(families.group)
         if known == count:
             return

@@ -1,10 +1,10 @@
-"""Histograms of metrics to our logarithmic latency buckets.
+"""Histograms of metrics in our logarithmic latency buckets.
 
-Invariant: what is counted in a metric's buckets is counted in ours, in whole calls by rounding the running total: none
-is lost and none is added. Where within its bucket a call was, nobody knows: the counts are spread evenly over the
-bucket's logarithm, so a quantile is wrong by at most the ratio of the bucket's bounds (times 1.049), and by 5 % on
-average where the bounds are close. The first bucket is taken to begin at a quarter of its bound, and what is above the
-last bound lies there, as in Prometheus' own quantiles.
+Invariant: what is counted in a metric's buckets is counted in ours, in whole calls, by rounding the running total. None
+is lost and none is added. Nobody knows where in its bucket a call was, so the counts are spread evenly over the
+bucket's logarithm. A quantile is wrong by at most the ratio of the bucket's bounds (times 1.049), and by 5 % on average
+where the bounds are close. The first bucket is taken to begin at a quarter of its bound. What is above the last bound
+lies at it, as in Prometheus' own quantiles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chronotope.ingest.columns.bytes import compiled
-from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.columns.hashing import SEED, slot_of, table_size
 from chronotope.ingest.metrics.counters.columns import Increases
 from chronotope.ingest.metrics.counters.families import BUCKET, Families
@@ -24,24 +24,6 @@ LOG_GROWTH = np.log(GROWTH)
 _FIRST = 0.25  # the lower bound of the first bucket, as a part of its upper one
 
 
-def histogram_buckets(les_ms: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the latency buckets of one histogram.
-
-    Args:
-        les_ms: float64[L]: upper bounds in milliseconds, rising; the last may be infinite.
-        counts: float64[L] or [H, L]: how many calls were in each bucket, not cumulated; negative ones count nothing.
-
-    Returns:
-        (uint8[B], rising; int64[B] or [H, B]): buckets of `schema.latency` and the calls in each.
-    """
-    bounded = np.maximum(np.atleast_2d(np.asarray(counts, np.float64)), 0.0)
-    histogram, bucket, count = _laid(bounded, _weights(les_ms))
-    used, place = np.unique(bucket, return_inverse=True)
-    chosen = np.zeros((len(bounded), len(used)), np.int64)
-    chosen[histogram, place] = count
-    return used, chosen[0] if np.ndim(counts) == 1 else chosen
-
-
 def whole_counts(parts: np.ndarray) -> np.ndarray:
     """Return int64[H, 256]: counts rounded by rounding their running total, so that each sum stays what it is."""
     rounded = np.floor(np.cumsum(parts, axis=1) + 0.5 + 1e-9)
@@ -49,7 +31,7 @@ def whole_counts(parts: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _laid(counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spread_counts(counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (histogram int64[K], bucket uint8[K], calls int64[K]) of counts float64[H, L], none of them zero."""
     room = np.minimum(counts.sum(axis=1) + 2, BUCKETS).sum()
     histogram, bucket = np.empty(int(room), np.int64), np.empty(int(room), np.uint8)
@@ -57,12 +39,12 @@ def _laid(counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarr
     used = weights > 0
     low = used.argmax(axis=1)
     high = BUCKETS - used[:, ::-1].argmax(axis=1)
-    written = lay(counts, weights, low, high, histogram, bucket, count)
+    written = put_counts(counts, weights, low, high, histogram, bucket, count)
     return histogram[:written], bucket[:written], count[:written]
 
 
 @compiled
-def lay(
+def put_counts(
     counts: np.ndarray,
     weights: np.ndarray,
     low: np.ndarray,
@@ -100,8 +82,8 @@ def lay(
     return written
 
 
-def _weights(les_ms: np.ndarray) -> np.ndarray:
-    """Return float64[L, 256]: which part of each bucket of a metric, up to its bound, falls to which of ours."""
+def bucket_weights(les_ms: np.ndarray) -> np.ndarray:
+    """Return float64[L, 256]: the part of each of a metric's buckets that falls into each of ours."""
     bounds = np.asarray(les_ms, np.float64)
     finite = np.isfinite(bounds) & (bounds > 0)
     # Where a bound is in the scale of our buckets: bucket b is (b - 1, b].
@@ -116,7 +98,7 @@ def _weights(les_ms: np.ndarray) -> np.ndarray:
 
 
 def spread_weights(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return float64[L, 256]: which part of each interval falls to which of our buckets.
+    """Return float64[L, 256]: the part of each interval that falls into each of our buckets.
 
     Args:
         low, high: float64[L]: its ends, in the scale of which bucket b is (b - 1, b]: log(µs) / log(1.1).
@@ -134,7 +116,7 @@ def spread_weights(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class LatencyIncreases:
-    """H histograms' increases; what rose in histogram h is `offsets[h]:offsets[h+1]` of the last two columns."""
+    """Increases of H histograms. Those of histogram h are `offsets[h]:offsets[h+1]` of the last two columns."""
 
     group: np.ndarray  # int32[H], a group of `Families`: the metric's labels are those of `series`
     series: np.ndarray  # int32[H]: a series of the group, whose labels other than `le` are the histogram's
@@ -158,7 +140,7 @@ class LatencyIncreases:
 
 
 def latency_increases(increases: Increases, families: Families, *, unit_s: float = 1.0) -> LatencyIncreases:
-    """Return how many calls of which latency the `_bucket` series among increases say that there were.
+    """Return the calls by latency, from the `_bucket` series among increases.
 
     Args:
         increases: of any series; those that are no buckets are left out. All buckets of a histogram belong in one
@@ -185,7 +167,7 @@ def latency_increases(increases: Increases, families: Families, *, unit_s: float
         # After a reset that nobody saw a lower bound may have risen by more than one above it.
         cumulated = np.minimum.accumulate(cumulated[:, ::-1], axis=1)[:, ::-1]
         cumulated[:, 1:] = np.maximum(cumulated[:, 1:] - cumulated[:, :-1], 0.0)
-        at, bucket, count = _laid(cumulated, _weights(les * (1000.0 * unit_s)))
+        at, bucket, count = spread_counts(cumulated, bucket_weights(les * (1000.0 * unit_s)))
         parts.append((rows[at], bucket, count))
     owner, bucket, count = (np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else _NOTHING
     if len(parts) > 1:

@@ -1,14 +1,15 @@
-"""Counters to increases: what was counted between two samples of a series.
+"""From counters to increases: what was counted between two samples of a series.
 
 Invariant: the increases of a series never add up to more than was counted, whatever resets, gaps, repetitions and
-restarts there are, and to exactly that from its first sample on where every reset was seen and no gap was too long.
+restarts there are. They add up to exactly that, from the first sample on, if every reset was seen and no gap was too
+long.
 
-- The first sample gives nothing, unless it is known that the counter began while we watched: by its `_created` time,
-  or because all that its target had was read before, and the series was not there.
-- A value that fell is a reset: all of the new value was counted since. One bucket or count of a histogram that fell
-  resets the whole histogram. So does a new `_created` time.
-- Samples further apart than `longest_gap_ms` give nothing: the time of what was counted would be too vague.
-- NaN (Prometheus' staleness marker) ends a series; a scrape that failed gives no samples, and the next one goes on.
+- The first sample gives nothing, unless the counter is known to have begun while we watched: by its `_created` time, or
+  because all of its target was read before and the series was not there.
+- A value that fell is a reset: all of the new value was counted since. If one bucket or count of a histogram fell, the
+  whole histogram was reset. So it is with a new `_created` time.
+- Samples further apart than `longest_gap_ms` give nothing: the time of the increase would be too vague.
+- NaN (Prometheus' staleness marker) ends a series. A scrape that failed gives no samples, and the next one goes on.
 - A sample that is not later than its predecessor is ignored and counted, as are negative and infinite values.
 
 Rates are never extrapolated to the ends of a window, as PromQL's `increase()` does.
@@ -50,7 +51,7 @@ def compare(
     before: np.ndarray,
     counted: np.ndarray,
 ) -> int:
-    """Compare each sample with the one before it of its series, and remember it.
+    """Compare each sample with the one before it in its series, and remember it.
 
     Args:
         created: int64[N] or [0]: when the counter began; NO_TIME where unknown.
@@ -103,7 +104,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Last values of series that another process read, by the digest of each, in hexadecimal and rising."""
+    """Last values of series that another process read, by digests in hexadecimal, rising."""
 
     digest: np.ndarray  # bytes[N]
     value: np.ndarray  # float64[N]
@@ -146,7 +147,7 @@ class Counters:
         self.last_created = np.empty(0, np.int64)
 
     def add(self, samples: Samples) -> Increases:
-        """Return what was counted since the samples before; positive increases only, in the order of the samples.
+        """Return the increases since the samples before: positive ones only, in the order of the samples.
 
         The samples of one series must come in order of time, in one call and from call to call; different series in
         whatever order. `_created` samples are no counters here: they say when the others of their group, at the same
@@ -185,7 +186,7 @@ class Counters:
         return self._increases(samples.take(rows[:written]), role[rows[:written]], begins[:written], before[:written])
 
     def grow(self) -> None:
-        """Make room for the series that are new in the table."""
+        """Make room for the new series of the table."""
         known = len(self.last_value)
         self.families.update()
         more = len(self.families.role) - known
@@ -215,7 +216,7 @@ class Counters:
         self.grow()
 
     def seen_since(self, time_ms: int) -> np.ndarray:
-        """Return bool[len(table)]: which series had a sample since then; the others may be forgotten."""
+        """Return bool[len(table)]: the series that had a sample since then. The others may be forgotten."""
         self.grow()
         seen: np.ndarray = self.last_time >= time_ms
         return seen

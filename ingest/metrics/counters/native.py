@@ -1,8 +1,8 @@
-"""Native histograms, which Prometheus' API gives beside the samples, to calls and latency buckets.
+"""Native histograms of Prometheus' API as calls and latency buckets.
 
-Invariant: as for counters (`increases`): never more calls than happened; and the calls in the latency buckets are as
-many as the histogram's count rose by, in whole numbers. Buckets may be merged or split between two samples: each
-sample is first laid over our own buckets, and those are compared.
+Invariant: as for counters (`increases`), there are never more calls than happened. The calls in the latency buckets are
+as many as the histogram's count rose by, in whole numbers. Buckets may be merged or split between two samples, so each
+sample is first spread over our own buckets, and those are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chronotope.schema.latency import BUCKETS
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """A histogram as it was last seen."""
+    """The last sample of a histogram."""
 
     time_ms: int
     count: float  # NaN: the series ended
@@ -30,7 +30,7 @@ class _Last:
 
 @dataclass(frozen=True, slots=True)
 class NativeIncreases:
-    """What M native histograms rose by: their counts, their sums, and how many calls of which latency."""
+    """Increases of M native histograms: counts, sums, and calls by latency."""
 
     increases: Increases
     sums: np.ndarray  # float64[M], in the metric's unit; 0 where it fell
@@ -63,7 +63,7 @@ class NativeCounters:
         self._last = {code: self._last[series] for series, code in kept.items()}
 
     def add(self, native: NativeHistograms, unit_s: np.ndarray | None = None) -> NativeIncreases:
-        """Return what histograms rose by. Those of one series must come in order of time.
+        """Return the increases of histograms. Those of one series must come in order of time.
 
         Args:
             native: N histograms.
@@ -106,7 +106,7 @@ class NativeCounters:
 
 
 def _laid(native: NativeHistograms, row: int, unit_us: float) -> np.ndarray:
-    """Return float64[256]: the calls of a histogram by our buckets; those of no time at all are in the first."""
+    """Return float64[256]: the calls of a histogram by our buckets. Calls without duration are in the first."""
     part = slice(int(native.offsets[row]), int(native.offsets[row + 1]))
     low, high = (np.log(np.clip(ends, 1e-12, 1e12) * unit_us) / LOG_GROWTH for ends in _ends(native, part))
     counts = native.bucket_count[part]
@@ -115,14 +115,14 @@ def _laid(native: NativeHistograms, row: int, unit_us: float) -> np.ndarray:
 
 
 def _ends(native: NativeHistograms, part: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds of buckets, finite: what is above the last bound lies there."""
+    """Return finite bounds of buckets: what is above the last bound lies at it."""
     lower, upper = (np.nan_to_num(ends[part], nan=0.0, posinf=np.inf) for ends in (native.lower, native.upper))
     upper = np.where(np.isfinite(upper), upper, lower)
     return np.minimum(lower, upper), upper
 
 
 def _scaled(risen: np.ndarray, calls: float) -> np.ndarray:
-    """Return counts that add up to the calls; all in the first bucket when nothing is known of them."""
+    """Return counts that add up to the calls; all in the first bucket if nothing is known of them."""
     total = risen.sum()
     if total > 0:
         scaled: np.ndarray = risen * (calls / total)

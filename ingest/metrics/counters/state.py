@@ -1,9 +1,9 @@
 """What `Counters` must remember over a restart: last value, last time and beginning of each series, as columns.
 
 Invariant: counters that remember go on as if there had been no restart: the samples after it give the same increases.
-The caller saves a state together with, or after, the observations made of the samples before it; samples that come a
-second time are then not counted again. Series are told apart by the digest of their name and labels, so that a state
-costs 56 bytes for each and none is known before its first sample.
+The caller saves a state together with, or after, the observations made of the samples before it. Samples that come a
+second time are then not counted again. Series are told apart by the digest of their name and labels. So a state costs
+56 bytes for each, and a series is unknown before its first sample.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def rows(
 
 
 def remembered(state: pa.Table) -> Remembered:
-    """Return the values of a state's series, for counters that have seen nothing yet."""
+    """Return the values of a state's series, for new counters."""
     names = state.column("series").to_pylist()
     order = sorted(range(len(names)), key=names.__getitem__)
     columns = [state.column(name).to_numpy()[order] for name in ("value", "time", "created")]

@@ -1,10 +1,10 @@
 """Exposition text (Prometheus 0.0.4, OpenMetrics 1.0) to samples.
 
-Invariant: each line gives a sample, says something about a family, or is counted in `skipped` by its reason; a body of
-which nothing can be read is `InvalidPayload`. The memory a parser keeps is bounded by `max_series` texts.
+Invariant: each line gives a sample, describes a family, or is counted in `skipped` by its reason. A body of which
+nothing can be read is `InvalidPayload`. The memory of a parser is bounded by `max_series` texts.
 
-A line cut off at the end of the body is no sample, unless the body is known to be complete: half a number would look
-like a counter that was reset.
+A line that is cut off at the end of the body is no sample, unless the body is known to be complete: half a number would
+look like a counter that was reset.
 Exemplars, units and help texts are not read. Protobuf expositions are not read either: prometheus_client has no parser
 for them, and every server that offers them offers text.
 """
@@ -25,7 +25,7 @@ from chronotope.ingest.metrics.counters.columns import (
     join_samples,
     sorted_labels,
 )
-from chronotope.ingest.metrics.formats.linescan import (
+from chronotope.ingest.metrics.formats.line_scan import (
     EOF,
     GOOD_COMMENTS,
     NEEDED,
@@ -36,8 +36,8 @@ from chronotope.ingest.metrics.formats.linescan import (
     SLOW_VALUES,
     scan_lines,
 )
-from chronotope.ingest.metrics.formats.seriestext import REFUSALS, Refused, parse_series, parse_type
-from chronotope.ingest.metrics.formats.textcache import TextCache
+from chronotope.ingest.metrics.formats.series_text import REFUSALS, Refused, parse_series, parse_type
+from chronotope.ingest.metrics.formats.text_cache import TextCache
 from chronotope.schema.errors import InvalidPayload
 
 TEXT_TYPE = "text/plain"
@@ -55,7 +55,7 @@ def is_openmetrics(content_type: str) -> bool:
 
 
 class ExpositionParser:
-    """The reader of one target's expositions; it remembers the series texts that it saw.
+    """Parses one target's expositions. It remembers the series texts that it saw.
 
     Args:
         table: where series are interned; several parsers may share one.
@@ -158,7 +158,7 @@ class ExpositionParser:
 
     @property
     def crowded(self) -> bool:
-        """Whether most of the texts that may be remembered are."""
+        """Whether the memory of texts is nearly full."""
         return self._cache.entries > self._cache.max_entries // 2
 
     def forget(self) -> None:
@@ -232,7 +232,7 @@ class ExpositionParser:
 
 
 def _read_slow(body: bytes | bytearray | memoryview, values: np.ndarray, slow: np.ndarray) -> None:
-    """Put in the values that take `float` to be read exactly; the scan made sure that they are numbers."""
+    """Fill in the values that only `float` reads exactly. The scan has checked that they are numbers."""
     for row, begin, end in slow.tolist():
         values[row] = float(bytes(body[begin:end]))
 

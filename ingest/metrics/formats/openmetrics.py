@@ -1,6 +1,6 @@
 """Files of OpenMetrics (or 0.0.4) with timestamps, as `promtool tsdb dump-openmetrics` writes them, to samples.
 
-Invariant: memory stays flat however long the file or a line is; lines come in the file's order, which may be series
+Invariant: memory stays flat, however long the file or a line is. Lines come in the file's order, which may be series
 after series or scrape after scrape.
 """
 

@@ -1,7 +1,7 @@
 """Answers of Prometheus' HTTP API (instant and range queries, JSON) to samples.
 
-Invariant: each point gives a sample or is counted in the table's `skipped` by its reason; an answer that is not one, or
-that says `error`, is `InvalidPayload`, and nothing of it is used.
+Invariant: each point gives a sample or is counted in the table's `skipped` by its reason. A body that is no answer, or
+an answer that says `error`, is `InvalidPayload`, and nothing of it is used.
 
 Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 """
@@ -21,7 +21,7 @@ from chronotope.ingest.metrics.counters.columns import (
     empty_samples,
     sorted_labels,
 )
-from chronotope.ingest.metrics.formats.pointscan import (
+from chronotope.ingest.metrics.formats.point_scan import (
     BAD_POINTS,
     LATEST_S,
     MALFORMED,

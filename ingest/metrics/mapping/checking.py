@@ -1,7 +1,7 @@
-"""What presets find at real endpoints, before anything is written.
+"""A report of what the presets find at real endpoints, before anything is written.
 
-Invariant: the report says of every series of a wanted metric either which edge it is of, or why of none; of the other
-metrics, how many there are.
+Invariant: for every series of a wanted metric, the report says which edge it belongs to, or why to none. Of the other
+metrics it says how many there are.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from chronotope.ingest.metrics.mapping.edgecolumns import Services
+from chronotope.ingest.metrics.mapping.edge_columns import Services
+from chronotope.ingest.metrics.mapping.end_resolver import Resolver
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.series import REASONS
 
 MOST_EXAMPLES = 3
@@ -28,7 +28,7 @@ WORDS = {
 
 
 def report(pipeline: MetricsPipeline, now_ms: int) -> dict[str, Any]:
-    """Return what the series of a pipeline's table mean.
+    """Return a report of what the series of a pipeline's table mean.
 
     Returns:
         `mappings`: for each that found something: `mapping`, `preset`, `families` (metric → series), `edges`;

@@ -1,12 +1,12 @@
-"""Metrics that count the same calls once more: which one counts.
+"""Metrics that count the same calls twice: which one counts.
 
 A program may export one histogram of its calls under the names of two conventions (OpenTelemetry's `http/dup`), as
-classic and as native, or count its requests by two libraries. Mappings say by `same_calls` which metrics are of the
-same calls. Of these, per scraped target, end and instrumentation scope, one counts at a time: the first in the order
-of configuration and presets, those that tell latencies too before those that do not.
+classic and as native, or count its requests with two libraries. Mappings say by `same_calls` which metrics count the
+same calls. Of these, one counts at a time, per scraped target, end and instrumentation scope: the first in the order of
+configuration and presets, those with latencies before those without.
 
-Invariant: an increase is a duplicate only if a preferred metric of the same calls was there at both ends of its time,
-so what only one metric counts is never lost, and a change from one to the other counts neither twice nor not at all.
+Invariant: an increase is a duplicate only if a preferred metric of the same calls was there at both ends of its time.
+So what only one metric counts is never lost. A change from one metric to the other counts neither twice nor not at all.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronotope.ingest.metrics.counters.births import target_of_labels
+from chronotope.ingest.metrics.counters.columns import TIME_BITS, sort_key
 from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS
+from chronotope.ingest.metrics.counters.series_starts import target_of_labels
 from chronotope.ingest.metrics.mapping.ends import End
 from chronotope.ingest.metrics.mapping.rules import Adds, Use
 from chronotope.ingest.metrics.mapping.templates import Labels
 
 COUNTING = Adds.CALLS | Adds.LATENCY_COUNT  # what tells that a metric is there
-_TIME_BITS = 42  # milliseconds until the year 2109
 
 Key = tuple[str, tuple[str, str], str, str]
 
@@ -36,7 +36,7 @@ class Place(NamedTuple):
     measure: str
 
     def outdoes(self, other: Place) -> bool:
-        """Whether the other is a duplicate while this one is there."""
+        """Return whether the other is a duplicate while this one is there."""
         one_scope = self.scope == other.scope or not self.scope or not other.scope
         if self.rank >= other.rank or not one_scope:
             return False
@@ -88,7 +88,7 @@ class Places:
 
 
 def _said(end: End) -> str:
-    """Return who an end is, whatever else a convention says of it: its port, or the address beside the interface."""
+    """Return the identity of an end without what only one convention has: port, or address beside the interface."""
     return end.provider or end.service
 
 
@@ -104,7 +104,7 @@ class Coverage:
         self._noted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def note(self, place: np.ndarray, begin_ms: np.ndarray, end_ms: np.ndarray) -> None:
-        """Take it that the metrics of int64[N] places were there; a place of -1 is none."""
+        """Note that the metrics of int64[N] places were there; a place of -1 is none."""
         rows = np.flatnonzero(place >= 0)
         if len(rows):
             self._noted.append(_merged(place[rows].astype(np.int64), begin_ms[rows], end_ms[rows], self._gap_ms))
@@ -123,7 +123,7 @@ class Coverage:
         if not len(run):
             return found
         of, begin, end = _merged(np.repeat(worse, count), begin[run], end[run], 0)
-        at = np.searchsorted(_key(of, begin), _key(place[rows].astype(np.int64), end_ms[rows])) - 1
+        at = np.searchsorted(sort_key(of, begin), sort_key(place[rows].astype(np.int64), end_ms[rows])) - 1
         found[rows] = (at >= 0) & (of[at] == place[rows]) & (end[at] > begin_ms[rows])
         return found
 
@@ -135,7 +135,7 @@ class Coverage:
             self._noted = [(of[last], begin[last], end[last])]
 
     def clear(self) -> None:
-        """Begin anew: needed after the places are."""
+        """Begin again: needed after the places do."""
         self._noted.clear()
 
     def _runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,15 +149,9 @@ def _merged(
     of: np.ndarray, begin: np.ndarray, end: np.ndarray, gap_ms: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Join the intervals of each place that overlap or are not more than a gap apart; N > 0 in, rising out."""
-    order = np.argsort(_key(of, begin), kind="stable")
+    order = np.argsort(sort_key(of, begin), kind="stable")
     of, begin = of[order], begin[order]
-    reached = np.maximum.accumulate(_key(of, end[order]))  # the place is above the time: each begins anew
-    first = np.append(True, _key(of[1:], np.maximum(begin[1:] - gap_ms, 0)) > reached[:-1])
+    reached = np.maximum.accumulate(sort_key(of, end[order]))  # the place is above the time: each begins anew
+    first = np.append(True, sort_key(of[1:], np.maximum(begin[1:] - gap_ms, 0)) > reached[:-1])
     last = np.append(first[1:], True)
-    return of[first], begin[first], reached[last] & ((1 << _TIME_BITS) - 1)
-
-
-def _key(of: np.ndarray, time_ms: np.ndarray) -> np.ndarray:
-    """Return one number for a place and a time, which sorts as they do."""
-    key: np.ndarray = (of << _TIME_BITS) | np.clip(time_ms, 0, (1 << _TIME_BITS) - 1)
-    return key
+    return of[first], begin[first], reached[last] & ((1 << TIME_BITS) - 1)

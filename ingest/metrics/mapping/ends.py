@@ -1,9 +1,9 @@
 """Who is at an end of the calls that a series counts, as far as its labels say.
 
 Invariant: an end depends on labels alone. What depends on time (who owns an address, who provides an interface) is left
-open in it, with the answer that holds when nobody is found.
+open, with the answer that holds when nobody is found.
 
-The service that was scraped is named, in this order, by `service_name` (with `service_namespace`), by who owns the
+The service that was scraped is named, in this order, by `service_name` (with `service_namespace`), by the owner of the
 address in `instance`, by Kubernetes' usual labels, and by `job`, which is `namespace/name` where OpenTelemetry's
 resources were exported to Prometheus.
 """
@@ -31,7 +31,7 @@ _SCRAPED_NAMESPACES = tuple(
 
 
 class End(NamedTuple):
-    """One end: the owner of `address`, else whoever provides `provider`; if there is none, `service`."""
+    """One end: the owner of `address`, else the service that provides `provider`, else `service`."""
 
     service: str
     kind: str
@@ -42,7 +42,7 @@ class End(NamedTuple):
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing says who it is."""
+        """Whether nothing identifies it."""
         return self.kind == UNKNOWN and not self.address and not self.provider
 
 
@@ -51,7 +51,7 @@ NOBODY = End(UNKNOWN, UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class EndRule:
-    """How labels say who is at one end."""
+    """How labels identify the service at one end."""
 
     entry: EndEntry
     names: tuple[Template, ...]
@@ -71,7 +71,7 @@ class EndRule:
         )
 
     def end(self, labels: Labels, nothing: Collection[str]) -> End | None:
-        """Return the end; `NOBODY` when nothing says who it is, None when there shall be no edge then."""
+        """Return the end. If nothing identifies it: `NOBODY`, or None if there shall be no edge then."""
         found = self._said(labels, nothing)
         if found is None:
             return None if self.entry.unknown == "skip" else NOBODY
@@ -103,7 +103,7 @@ def scraped_end(labels: Labels, nothing: Collection[str], kind: str) -> End | No
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Return host and port (0: none) of `host`, `host:port`, `[v6]:port` or a bare IPv6 address."""
+    """Return host and port (0: none) of `host`, `host:port`, `[v6]:port` or an IPv6 address alone."""
     if address.startswith("["):
         host, _, rest = address[1:].partition("]")
         return host, _port(rest.removeprefix(":"))

@@ -1,11 +1,11 @@
-"""Increases of series to observations of edges, by columns.
+"""From increases of series to observations of edges, by columns.
 
-Invariant: every increase of a series that has an edge is in exactly one observation of layer `ipc`; over all buckets an
-edge's measures add up to the increases that were given, rounded once. No bucket has more errors than calls.
-Increases of metrics that count the same calls once more are left out first: see `duplicates`.
+Invariant: every increase of a series that has an edge is in exactly one observation of layer `ipc`. Over all buckets,
+an edge's measures add up to the increases, rounded once. No bucket has more errors than calls. Increases of metrics
+that count the same calls twice are left out first: see `duplicates`.
 
-A kind of metric that never says who calls (a server's own count) makes an edge from `unknown`, of the calls that no
-other metric of that service and protocol tells: see `unnamed`.
+A metric that never says who calls (a server's own count) makes an edge from `unknown`, for the calls that no other
+metric of that service and protocol reports: see `unnamed_callers`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.columns.distinct import distinct_codes
+from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.identity.owners import Identities, Service
 from chronotope.ingest.metrics.counters.columns import Increases
 from chronotope.ingest.metrics.counters.families import Families
 from chronotope.ingest.metrics.counters.native import NativeIncreases
 from chronotope.ingest.metrics.mapping.duplicates import Coverage
-from chronotope.ingest.metrics.mapping.edgecolumns import EdgeColumns, EndColumns, Services
-from chronotope.ingest.metrics.mapping.edgerecords import Adder, Records
+from chronotope.ingest.metrics.mapping.edge_columns import EdgeColumns, EndColumns, Services
+from chronotope.ingest.metrics.mapping.edge_records import Adder, Records
+from chronotope.ingest.metrics.mapping.end_resolver import Resolver
 from chronotope.ingest.metrics.mapping.ends import End
-from chronotope.ingest.metrics.mapping.resolving import Resolver
 from chronotope.ingest.metrics.mapping.series import SeriesMeanings
-from chronotope.ingest.metrics.mapping.unnamed import UnnamedCallers
+from chronotope.ingest.metrics.mapping.unnamed_callers import UnnamedCallers
 from chronotope.ingest.records.codes import spread_codes
 from chronotope.ingest.records.latencies import spread_histograms
 from chronotope.ingest.records.spreading import BUCKET_MS, Spread, spread
@@ -39,7 +39,7 @@ MOST_SHARES = 1_000_000  # rows of one table, about
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The ends of R records: the services that those of their edges are at the record's time."""
+    """The ends of R records: the services at their edges' ends at the record's time."""
 
     columns: EdgeColumns
     edge: np.ndarray  # int64[R] into the columns
@@ -83,7 +83,7 @@ class Observer:
         self._unnamed = UnnamedCallers()
 
     def observe(self, increases: Increases, native: NativeIncreases | None = None) -> list[pa.Table]:
-        """Return the observations of a batch as tables for the store's landing table.
+        """Return the observations of a batch as rows of the table `observations`.
 
         Args:
             increases: of any series of the table; those that have no edge are counted and left out.
@@ -129,7 +129,7 @@ class Observer:
         return Ends(columns, records.edge, self._services.all, sources, targets)
 
     def _shares(self, records: Records, ends: Ends) -> np.ndarray:
-        """Return which part of each record is told, float64[R]: of a server's own count what no named caller tells."""
+        """Return the reported part of each record, float64[R]; of a server's own count: calls without named caller."""
         words, one_ended = ends.columns.protocols, ends.columns.one_ended[ends.edge]
         known, reporter = self._services.known[ends.sources], ends.columns.reporter[ends.edge]
         pairs, pair = distinct_codes(ends.targets * len(words) + ends.columns.protocol[ends.edge])
@@ -144,7 +144,7 @@ class Observer:
         return self._unnamed.shares(keys, pair, records.begin_ms, records.end_ms, calls, side)
 
     def _count(self, records: Records, share: np.ndarray, given: Increases) -> None:
-        """Count the increases that are told, and those of which nothing is."""
+        """Count the increases that are reported, and those that are not."""
         dropped = 0
         if not share.all():
             none = np.setdiff1d(records.edge[share == 0], records.edge[share > 0])

@@ -1,7 +1,7 @@
 """From samples to observations: the table of series, their meanings, counters and edges, wired once for every source.
 
-Invariant: memory is bounded by the table's `max_series`; when it is nearly full, series that have been silent for an
-hour are forgotten, in everything that holds their codes.
+Invariant: memory is bounded by the table's `max_series`. When the table is nearly full, series that have been silent
+for an hour are forgotten, in everything that holds their codes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.identity.owners import Identities
-from chronotope.ingest.metrics.counters.births import Births, target_of_labels
 from chronotope.ingest.metrics.counters.columns import NO_TIME, Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.counters.families import CREATED
 from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS, Counters
 from chronotope.ingest.metrics.counters.native import NativeCounters, NativeIncreases
+from chronotope.ingest.metrics.counters.series_starts import SeriesStarts, target_of_labels
 from chronotope.ingest.metrics.mapping.duplicates import COUNTING, Coverage
 from chronotope.ingest.metrics.mapping.observing import Observer
 from chronotope.ingest.metrics.mapping.rules import Adds, Rules, rules_of
@@ -59,15 +59,15 @@ class MetricsPipeline:
         self._forgetful: set[tuple[str, str]] = set()  # targets of which a series was forgotten
         self.counters = Counters(self.table, longest_gap_ms=longest_gap_ms, since_ms=since_ms)
         self.natives = NativeCounters(longest_gap_ms=longest_gap_ms)
-        self.births = Births(self.table)
+        self.series_starts = SeriesStarts(self.table)
         self.observer = self._observer()
 
     def accept(self, samples: Samples) -> list[pa.Table]:
-        """Return the observations that samples make with those before them; each a table for the landing table."""
+        """Return the observations that samples make with those before them; as rows of the table `observations`."""
         return self.observer.observe(self.increases(samples), self.native_increases(samples))
 
     def increases(self, samples: Samples) -> Increases:
-        """Return what the counters that have an edge rose by."""
+        """Return the increases of the counters that have an edge."""
         self.meanings.update()
         self.counters.grow()
         wanted = (self.meanings.edge[samples.series] >= 0) & ~self._native(samples.series)
@@ -79,7 +79,7 @@ class MetricsPipeline:
         return increases
 
     def native_increases(self, samples: Samples) -> NativeIncreases | None:
-        """Return what the native histograms that have an edge rose by; None when there are none."""
+        """Return the increases of the native histograms that have an edge; None if there are none."""
         native = samples.native
         if native is None:
             return None
@@ -114,11 +114,11 @@ class MetricsPipeline:
         return native
 
     def begin_anew(self, since_ms: int | None = None) -> None:
-        """Forget the counters' last values: what follows does not follow what was."""
+        """Forget the counters' last values: the next samples do not follow the last ones."""
         self._skipped += self.counters.ignored + self.natives.ignored
         self.counters = Counters(self.table, longest_gap_ms=self._longest_gap_ms, since_ms=since_ms)
         self.natives = NativeCounters(longest_gap_ms=self._longest_gap_ms)
-        self.births.clear()
+        self.series_starts.clear()
         observer = self._observer()
         observer.skipped, observer.used = self.observer.skipped, self.observer.used
         self.observer = observer
@@ -132,7 +132,7 @@ class MetricsPipeline:
         renumbered = self.table.compact(kept)
         self.meanings.clear()
         self.observer.coverage.clear()
-        self.births.clear()
+        self.series_starts.clear()
         self.counters.renumber(renumbered)
         self.natives.renumber(renumbered)
         for forget in self.on_forget:

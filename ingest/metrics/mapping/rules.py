@@ -1,7 +1,7 @@
-"""Mappings of the configuration and of the presets, ready to be asked by the name of a metric.
+"""The mappings of the configuration and of the presets, compiled, by the name of a metric.
 
-Invariant: for each series at most one mapping and family decides: the first, in the order of configuration before
-presets, whose conditions hold. Which metrics are wanted depends on names alone.
+Invariant: for each series at most one mapping and family decides: the first one, configuration before presets, whose
+conditions hold. Which metrics are wanted depends on names alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from chronotope.ingest.metrics.mapping.ends import EndRule
-from chronotope.ingest.metrics.mapping.plainnames import plain_name
+from chronotope.ingest.metrics.mapping.plain_names import plain_name
 from chronotope.ingest.metrics.mapping.templates import (
     Condition,
     Labels,
@@ -33,7 +33,7 @@ _REPORTERS = {"": REPORTER_UNSAID, "source": REPORTER_SOURCE, "target": REPORTER
 
 
 class Adds(IntFlag):
-    """What the increases of a series are added to."""
+    """The measure to which the increases of a series are added."""
 
     CALLS = 1
     ERRORS = 2
@@ -57,7 +57,7 @@ _PLAIN = {
     "bytes_received": Adds.BYTES_RECEIVED,
     "retransmits": Adds.RETRANSMITS,
 }
-_TOGETHER = ("errors", "failed_connections", "retransmits")  # what is told beside calls, and never instead of them
+_TOGETHER = ("errors", "failed_connections", "retransmits")  # measures beside calls, never instead of them
 _LATER = 1 << 20  # more than there are metrics in mappings
 _HISTOGRAM = {"_bucket": Adds.LATENCY_BUCKET, "_sum": Adds.LATENCY_SUM, "_count": Adds.LATENCY_COUNT}
 
@@ -120,7 +120,7 @@ class Rule:
         return self.entry.source.says_nothing
 
     def extracted(self, labels: Labels) -> Labels:
-        """Return the labels with those that are parts of others; what is there already stays."""
+        """Return the labels with those extracted from others. Existing labels stay."""
         if not self.extract:
             return labels
         more = dict(labels)
@@ -148,7 +148,7 @@ class Use(NamedTuple):
         return all_hold(self.rule.where, labels) and all_hold(self.where, labels)
 
     def added(self, labels: Labels) -> Adds:
-        """Return what a series of these labels is added to."""
+        """Return the measure to which a series with these labels is added."""
         return self.adds | Adds.ERRORS if Adds.CALLS in self.adds and any_holds(self.errors, labels) else self.adds
 
     def code(self, labels: Labels) -> str:
@@ -211,7 +211,7 @@ def _same_calls(rule: Rule, family: str, entry: FamilyEntry) -> str:
 
 
 def _rank(order: int, entry: FamilyEntry, adds: Adds) -> int:
-    """Return a metric's place among those of the same calls: first those that tell latencies too, natively."""
+    """Return a metric's rank among those of the same calls: with latencies first, native before classic."""
     return 2 * (order + _LATER * (entry.measure != "calls_and_latency")) + (Adds.NATIVE not in adds)
 
 

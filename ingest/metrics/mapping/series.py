@@ -1,7 +1,7 @@
-"""What each series means: its edge and what it adds, found once and kept in columns.
+"""The meaning of each series: its edge and what it adds, found once and kept in columns.
 
-Invariant: after `update`, the columns are as long as the table, and row c is the meaning of series c under the rules;
-each series that means nothing has its reason.
+Invariant: after `update`, the columns are as long as the table, and row c is the meaning of series c under the rules.
+Each series without a meaning has its reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from chronotope.ingest.metrics.counters.columns import SeriesTable
 from chronotope.ingest.metrics.mapping.duplicates import Places
 from chronotope.ingest.metrics.mapping.ends import UNKNOWN, End, scraped_end
-from chronotope.ingest.metrics.mapping.plainnames import plain_labels
+from chronotope.ingest.metrics.mapping.plain_names import plain_labels
 from chronotope.ingest.metrics.mapping.rules import UNIT_S, Adds, Rules, Use
 from chronotope.ingest.metrics.mapping.templates import Labels, first_known
 from chronotope.schema.names import clean_name
@@ -29,7 +29,7 @@ MOST_PROVIDERS = 1000  # of one interface; more would be a label that names no i
 
 
 class Edge(NamedTuple):
-    """What a series says of an edge: its ends as far as labels tell."""
+    """An edge as the labels of a series describe it."""
 
     source: End
     target: End
@@ -39,7 +39,7 @@ class Edge(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What one series means."""
+    """The meaning of one series."""
 
     reason: int
     use: Use | None = None
@@ -107,7 +107,7 @@ class SeriesMeanings:
         self.use: list[Use | None] = []
 
     def update(self) -> None:
-        """Look at the series that are new in the table."""
+        """Add the series that are new in the table."""
         known, table = len(self.edge), self._table
         if known == len(table):
             return

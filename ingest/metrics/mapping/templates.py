@@ -1,7 +1,7 @@
 """Templates and conditions on the labels of a series.
 
-Invariant: a template is known only if every label in it says something; a label that is absent, empty or has one of
-the values that stand for nothing (`unknown`) says nothing.
+Invariant: a template is known only if every label in it has a meaning. A label that is absent, empty or has one of the
+values for nothing (`unknown`) has none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Metrics as they are counted: endpoints that are scraped and Prometheus servers that are asked, round after round.
+"""Collect metrics while they are counted: scrape endpoints and query Prometheus servers, round after round.
 
-Invariant: a source that fails delays nobody and loses nothing but its own time; its counters go on with its next
+Invariant: a source that fails delays nobody and loses nothing but its own time. Its counters go on with its next
 answer. A round's observations are in the store before the next round begins.
 """
 
@@ -47,7 +47,7 @@ _THREADS = 8
 
 
 class MetricsOfMetrics:
-    """What the collector says of itself."""
+    """The collector's own metrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Gauge("chronotope_metrics_lag_seconds", "Age of what was read last.", ["source"], registry=registry)
@@ -70,7 +70,7 @@ class MetricsOfMetrics:
 
 @dataclass(slots=True)
 class Asked:
-    """A Prometheus that is asked round after round."""
+    """A Prometheus that is queried round after round."""
 
     backfill: Backfill
     since_ms: int = 0  # where this run began; 0: not yet
@@ -129,7 +129,7 @@ class MetricsCollector:
         return self.config.interval - self._clock() % self.config.interval
 
     def round(self) -> int:
-        """Read every source once; return how many observations that made.
+        """Read every source once; return the number of observations.
 
         Raises:
             StoreError: the store did not take them in spite of repetition.
@@ -141,10 +141,10 @@ class MetricsCollector:
             written = self._scraped()
         for asked in self._asked:
             written += self._ask(asked)
-        self._tell()
+        self._report()
         return written
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Say how series are used, and what was skipped, of all sources together."""
         pipelines = [self.pipeline, *(asked.backfill.pipeline for asked in self._asked)]
         series = sum((pipeline.series() for pipeline in pipelines), collections.Counter[str]())
@@ -285,7 +285,7 @@ def open_source(entry: PrometheusEntry, pipeline: MetricsPipeline) -> Prometheus
 
 
 def target_of(entry: TargetEntry, interval_s: float, timeout_s: float) -> Target:
-    """Return what is scraped, with the labels that say who it is: `instance` is its address, `job` its host."""
+    """Return the scrape target with its labels: `instance` is its address, `job` its host."""
     parts = urlsplit(entry.url)
     labels = {"job": parts.hostname or "", "instance": parts.netloc.rpartition("@")[2], **entry.labels}
     if entry.service:

@@ -1,27 +1,26 @@
-"""Files of metrics with timestamps into the store.
+"""Import files of metrics with timestamps.
 
 Invariant: a file counts once, however often it is imported under the same configuration: the same observations are
-inserted with the same tokens. Increases wait in memory until the file ends, because files come series after series,
-and the buckets of a histogram belong together; when there are `MOST_WAITING` they are folded (see `folding`), so what
-waits is bounded by edges and time, and when even that is too much, it is told.
+inserted with the same tokens. Increases wait in memory until the file ends, because files come series after series, and
+the buckets of a histogram belong together. At `MOST_WAITING` they are aggregated (see `aggregation`), so memory is
+bounded by edges and time. When even that is too much, they are written before the end.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
 import pyarrow as pa
 
 from chronotope.ingest.files.opening import Progress, open_input
 from chronotope.ingest.identity.owners import Identities
-from chronotope.ingest.metrics.counters.columns import Increases
+from chronotope.ingest.metrics.counters.columns import Increases, join_increases
 from chronotope.ingest.metrics.formats.openmetrics import OpenMetricsFile
-from chronotope.ingest.metrics.mapping.folding import Folder
+from chronotope.ingest.metrics.mapping.aggregation import Aggregator
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
+from chronotope.ingest.writing.insert import table_digest
 from chronotope.schema.config.config import Config
 
 LONGEST_GAP_MS = 3_600_000  # files often have a sample only every few minutes
@@ -51,7 +50,7 @@ class MetricsImport:
         with open_input(path, on_progress) as opened:
             file = OpenMetricsFile(cast(BinaryIO, opened), self.pipeline.table, wanted=self.pipeline.rules.wanted)
             self.pipeline.begin_anew()
-            folder = Folder(self.pipeline.meanings, self.pipeline.counters.families, self.pipeline.table.names)
+            aggregator = Aggregator(self.pipeline.meanings, self.pipeline.counters.families, self.pipeline.table.names)
             waiting: list[Increases] = []
             folded = 0
             for samples in file:
@@ -59,7 +58,7 @@ class MetricsImport:
                 waiting.append(self.pipeline.increases(samples))
                 self.held = sum(map(len, waiting))
                 if self.held > MOST_WAITING + folded:
-                    waiting[:] = [folder.fold(_joined(waiting))]
+                    waiting[:] = [aggregator.aggregate(join_increases(waiting))]
                     self.held = folded = len(waiting[0])
                 if folded > MOST_FOLDED:
                     folded = 0
@@ -68,25 +67,7 @@ class MetricsImport:
             self.pipeline.table.skipped += file.parser.skipped
 
     def _observed(self, waiting: list[Increases]) -> Iterator[tuple[pa.Table, str]]:
-        increases = _joined(waiting)
+        increases = join_increases(waiting)
         waiting.clear()
         for table in self.pipeline.observer.observe(increases):
-            yield table, _digest(table)
-
-
-def _joined(parts: list[Increases]) -> Increases:
-    if not parts:
-        return Increases(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    return Increases(
-        np.concatenate([part.series for part in parts]),
-        np.concatenate([part.begin_ms for part in parts]),
-        np.concatenate([part.end_ms for part in parts]),
-        np.concatenate([part.increase for part in parts]),
-    )
-
-
-def _digest(table: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
+            yield table, table_digest(table, 16).hex()

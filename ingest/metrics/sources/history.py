@@ -1,7 +1,7 @@
-"""Past metrics of a Prometheus, chunk by chunk, into the store.
+"""Backfill past metrics of a Prometheus, chunk by chunk.
 
 Invariant: every increase that ends in the asked time is in the store once, however often a backfill is stopped,
-repeated or asked for times that overlap; what a chunk gives depends on the samples in it and on those before it, not on
+repeated or asked for times that overlap. The result of a chunk depends on its samples and on those before it, not on
 which of them an earlier run had read.
 """
 
@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chronotope.ingest.metrics.counters.births import UP
 from chronotope.ingest.metrics.counters.columns import Samples, join_samples
 from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS
+from chronotope.ingest.metrics.counters.series_starts import UP
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.mapping.plainnames import selector_of
-from chronotope.ingest.metrics.sources.earlier import EarlierSeries
-from chronotope.ingest.metrics.sources.ledger import Ledger, Span, missing
+from chronotope.ingest.metrics.mapping.plain_names import selector_of
+from chronotope.ingest.metrics.sources.earlier_series import EarlierSeries
+from chronotope.ingest.metrics.sources.finished_times import Ledger, Span, missing
 from chronotope.ingest.metrics.sources.prometheus_api import PrometheusSource
 from chronotope.ingest.metrics.sources.replicas import Replicas
 from chronotope.schema.storage.store import Store
@@ -27,7 +27,7 @@ CHUNK_MS = 3_600_000
 
 @dataclass(slots=True)
 class Backfilled:
-    """What a backfill has done."""
+    """The counts of a backfill."""
 
     samples: int = 0
     observations: int = 0
@@ -85,7 +85,7 @@ class Backfill:
         chunk_ms: int = CHUNK_MS,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Backfilled:
-        """Bring [begin_ms, end_ms) into the store, as far as it is not there.
+        """Store [begin_ms, end_ms), as far as it is missing.
 
         Args:
             on_progress: called with (milliseconds done, milliseconds in all).
@@ -118,7 +118,7 @@ class Backfill:
         self.pipeline.native_increases(before)
 
     def take(self, selectors: list[str], chunk: Span, result: Backfilled, *, noted_from: int | None = None) -> None:
-        """Read one chunk, insert what it gives and note it (as part of what began at `noted_from`)."""
+        """Read one chunk, insert its observations and note it (as part of the time from `noted_from`)."""
         samples = self._read(selectors, chunk)
         for part, table in enumerate(self.pipeline.accept(samples)):
             self._insert("observations", table, self.ledger.token(*chunk, part))
@@ -132,5 +132,7 @@ class Backfill:
         """Return all samples of a time in one piece: a histogram's buckets belong together."""
         read = self.source.read(selectors, *chunk, chunk_ms=chunk[1] - chunk[0]) if selectors else ()
         samples = join_samples([part.samples for part in read])
-        samples = self.pipeline.births.watched(self._replicas.deduplicate(samples) if self._replicas else samples)
+        samples = self.pipeline.series_starts.watched(
+            self._replicas.deduplicate(samples) if self._replicas else samples
+        )
         return self._earlier.without_returning(samples, self.pipeline.counters.last_time, self._replica_label)

@@ -1,8 +1,8 @@
-"""History and the present of counters from Prometheus, in chunks of time.
+"""Read the history and the present of counters from Prometheus, in chunks of time.
 
-Invariant: chunks come in order of time and cover [begin, end) without overlap; each holds every sample of all the
-selectors in its time, so counters, and pairs of replicas, see them in order. A chunk that fails fails all: whoever
-reads stores the last chunk's end (and the counters' state), and goes on from there.
+Invariant: chunks come in order of time and cover [begin, end) without overlap. Each holds every sample of all selectors
+in its time, so counters, and pairs of replicas, see them in order. A chunk that fails fails all: the reader stores the
+last chunk's end (and the counters' state), and goes on from there.
 
 By default the stored samples themselves are read (a range selector, `metric[1h]`): exact times, every reset, no
 repetition of stale values. With `step_ms` the server evaluates at steps instead (`query_range`, at most 11,000 points a

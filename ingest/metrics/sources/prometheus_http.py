@@ -1,7 +1,7 @@
-"""Requests to Prometheus' HTTP API: one at a time, gently.
+"""Requests to Prometheus' HTTP API, one at a time.
 
 Invariant: a request is repeated only when the server was overloaded, unreachable or late, with growing pauses and not
-for ever; whatever else it refuses is a `SourceError` with the server's own words.
+for ever. Any other refusal is a `SourceError` with the server's own words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 
 
 class TooMuch(SourceError):
-    """The answer would be larger than the server or we allow: ask for less."""
+    """The answer is larger than the server or we allow: ask for less."""
 
 
 class _Refusal(msgspec.Struct):
@@ -31,7 +31,7 @@ class _Refusal(msgspec.Struct):
 
 
 class PrometheusHttp:
-    """A Prometheus server, or whatever speaks its API (Thanos, Mimir, VictoriaMetrics).
+    """A Prometheus server, or one with its API (Thanos, Mimir, VictoriaMetrics).
 
     Args:
         url: where it is, with its path prefix: `http://prometheus:9090`.
@@ -144,7 +144,7 @@ class PrometheusHttp:
 
 
 def _words(answer: bytes) -> str:
-    """Return what an answer says of its error, in one line."""
+    """Return the error text of an answer, in one line."""
     try:
         refusal = msgspec.json.decode(answer, type=_Refusal)
         text = f"{refusal.error_type}: {refusal.error}" if refusal.error else ""

@@ -1,7 +1,7 @@
-"""Highly available pairs: two Prometheus servers that scrape the same targets, told apart by one label only.
+"""Highly available pairs: two Prometheus servers that scrape the same targets and differ in one label only.
 
-Invariant: of series that differ in nothing but the replica label, one replica at a time is used, until it has been
-silent for `silence_ms`; the increases of the series that results never count a call twice.
+Invariant: of series that differ only in the replica label, one replica at a time is used, until it has been silent for
+`silence_ms`. The increases of the resulting series never count a call twice.
 
 Source: the HA tracker of Grafana Mimir, for each series and by the samples' own times.
 """
@@ -67,7 +67,7 @@ class Replicas:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew: needed after the table is compacted."""
+        """Begin again: needed after the table is compacted."""
         self._one_of = np.empty(0, np.int32)
         self._chosen = np.empty(0, np.int32)
         self._last_time = np.empty(0, np.int64)

@@ -1,6 +1,6 @@
 """One look at a source, for a check: what is there now.
 
-Invariant: nothing is written, and a source that cannot be read is an error that names it.
+Invariant: nothing is written. A source that cannot be read is an error that names it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import urllib3
 from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.metrics.mapping.checking import report
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.mapping.plainnames import selector_of
+from chronotope.ingest.metrics.mapping.plain_names import selector_of
 from chronotope.ingest.metrics.sources.collector import open_source, target_of
 from chronotope.ingest.metrics.sources.scrape import Scraper
 from chronotope.schema.config.config import Config
@@ -21,7 +21,7 @@ from chronotope.schema.errors import SourceError
 
 
 def check_target(config: Config, entry: TargetEntry, identities: Identities, now_ms: int) -> dict[str, Any]:
-    """Return what is found at an endpoint; see `checking.report`, and `source` and `other_metrics` beside it.
+    """Return the findings at an endpoint: those of `checking.report`, with `source` and `other_metrics`.
 
     Raises:
         SourceError: the endpoint cannot be scraped.
@@ -38,7 +38,7 @@ def check_target(config: Config, entry: TargetEntry, identities: Identities, now
 def check_prometheus(
     config: Config, entry: PrometheusEntry, identities: Identities, begin_ms: int, end_ms: int
 ) -> dict[str, Any]:
-    """Return what is found in a time of a Prometheus, likewise.
+    """Return the same findings for a time of a Prometheus.
 
     Raises:
         SourceError: the Prometheus cannot be read.

@@ -1,14 +1,14 @@
-"""The counters of scraped endpoints in the store: a process goes on where the last one was.
+"""The counters of scraped endpoints in the store: a process goes on where the last one ended.
 
 Invariant: whenever a process ends, what the next one counts is neither twice in the store nor missing, as far as
-samples tell. A round's values and the observations made of them are one insert, before the observations are inserted
-themselves; the next process inserts those again under the same tokens, which counts them once.
+samples tell. A round's values and its observations are saved in one insert, before the observations themselves are
+inserted. The next process inserts those again under the same tokens, which counts them once.
 
-A target's last whole answer is remembered too, under a name made of its address, its labels and the metrics that are
-wanted of it: whatever of these changed, nothing is known of which series are new.
+A target's last whole answer is remembered too, under a name made of its address, its labels and its wanted metrics. If
+any of these changed, nothing is known of which series are new.
 
-What is kept is bounded: series that were silent for `KEPT_MS`, and observations that are too old to be inserted again,
-are deleted once an hour.
+The saved state is bounded: series that were silent for `KEPT_MS`, and observations that are too old to be inserted
+again, are deleted once an hour.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Waiting = tuple[pa.Table, str]  # observations, and the token of their insert
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What processes before this one left."""
+    """The state that earlier processes left."""
 
     counters: Remembered
     watched: dict[str, int]  # name of a target → when all that it had was read
@@ -63,7 +63,7 @@ class CounterMemory:
         self._pruned_ms = 0
 
     def load(self, now_ms: int) -> Past:
-        """Return what is remembered, after all observations are stored that may not have been.
+        """Return the saved state, after storing all observations that may be missing.
 
         Raises:
             StoreError: the store cannot answer.
@@ -86,7 +86,7 @@ class CounterMemory:
         )
 
     def save(self, state: pa.Table, watched: dict[str, int], waiting: Sequence[Waiting], round_ms: int) -> None:
-        """Save the values of a round, and the observations that are not stored yet.
+        """Save the values of a round, and its observations that are not stored yet.
 
         Raises:
             StoreError: it is not saved.
@@ -139,7 +139,7 @@ class CounterMemory:
 
 
 def name_of(target: Target, wanted: Iterable[str]) -> str:
-    """Return what a target's last whole answer is remembered under."""
+    """Return the name under which a target's last whole answer is saved."""
     parts = (target.url, *sorted(f"{key}={value}" for key, value in target.labels.items()), "", *sorted(wanted))
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 

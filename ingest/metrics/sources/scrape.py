@@ -1,6 +1,6 @@
-"""Direct scraping of one exposition endpoint over HTTP.
+"""Scrape one exposition endpoint over HTTP.
 
-Invariant: a scrape gives all samples of one complete answer, or none and a reason; it never takes longer than its
+Invariant: a scrape gives all samples of one complete answer, or none and a reason. It never takes longer than its
 timeout nor more memory than its limits, whatever the target sends. A failed scrape resets nothing: counters go on with
 the next one.
 """
@@ -25,7 +25,7 @@ PIECE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is scraped, and how."""
+    """A scrape target."""
 
     url: str
     labels: Mapping[str, str] = field(default_factory=dict)  # all its series get them: `job`, `instance`, …
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What came of one scrape."""
+    """The result of one scrape."""
 
     time_ms: int  # when it began: the time of samples without a timestamp
     samples: Samples

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.bpf.records import CLIENT, FLOW, PORT, SERVER, SYN, TCP, UDP, UNKNOWN
-from chronotope.ingest.agent.records import Interval, Observer, address_text, flow_table, told
+from chronotope.ingest.agent.records import Interval, Observer, address_text, directed_flows, flow_table
 from chronotope.ingest.hosts.naming import NOBODY, Owner
 
 INTERVAL = Interval(1_700_000_000_000, 1_700_000_005_000)
@@ -38,7 +38,7 @@ def flow(local, local_port, remote, remote_port, **values):
 
 
 def records(*rows, owner=NOBODY, translations=None, **left_out):
-    seen = told(np.concatenate(rows), **left_out)
+    seen = directed_flows(np.concatenate(rows), **left_out)
     owners = np.zeros(len(seen.flows), np.int64), [owner]
     return flow_table(seen, lambda _: owners, INTERVAL, OBSERVER, translations or {}).to_pylist()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,11 +11,11 @@ import pyarrow as pa
 import pytest
 from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, stored
 
-from chronotope.ingest.files.flows.foreign_flow import service_likeness
 from chronotope.ingest.files.flows.formats import read_flow_batches, write_flow_batch
+from chronotope.ingest.flows.ports import second_serves
 from chronotope.ingest.flows.rows import CLIENT, SERVER, FlowVocabulary
-from chronotope.schema.directions import DIRECTIONS
 from chronotope.schema.errors import InvalidPayload
+from chronotope.schema.observations import DIRECTIONS
 from chronotope.schema.storage.store import Store
 
 
@@ -236,4 +237,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_listed_ports_look_more_like_services_than_ephemeral_ones() -> None:
-    assert sorted([50000, 40000, 9999, 8000, 900, 5432], key=service_likeness) == [50000, 40000, 9999, 8000, 900, 5432]
+    rising = [50000, 40000, 9999, 8000, 900, 5432]
+    assert all(second_serves(one, other)[0] for one, other in itertools.pairwise(rising))
+    assert not any(second_serves(other, one)[0] for one, other in itertools.pairwise(rising))
+    assert [bool(second_serves(9999, port)[1]) for port in (0, 8000, 900, 5432)] == [True, False, True, True]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 from tests.e2e.live_flows import connections
 
-from chronotope.ingest.files.flows.foreign_flow import End, ForeignFlow
-from chronotope.schema.directions import BY_PORT
+from chronotope.ingest.files.flows.packet_flow import End, ForeignFlow
+from chronotope.schema.observations import BY_PORT
 from chronotope.server.evidence.confidence import CONFIDENCE
 
 

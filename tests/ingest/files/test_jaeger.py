@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chronotope.ingest.files.spans.formats import read_batches
-from chronotope.ingest.files.spans.rows import TraceId, link_span_id
+from chronotope.ingest.files.spans.rows import TraceId
 from chronotope.ingest.otlp.decode import OtlpDecoder
+from chronotope.ingest.otlp.links import link_span_id
 from chronotope.ingest.spans.columns import (
     CLIENT,
     CONSUMER,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronotope.ingest.files.spans.formats import read_batches
-from chronotope.ingest.files.spans.span_words import is_error_status, kind_code
+from chronotope.ingest.files.spans.rows import is_error_status, kind_code
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, ERROR, RELEASED, SERVER, UNSPECIFIED, Vocabulary
 from chronotope.schema.errors import InvalidPayload
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronotope.ingest.files.spans.rows import TraceId
-from chronotope.ingest.files.spans.zipkin_pieces import Endpoint, Piece, TraceWindow, merge_trace
+from chronotope.ingest.files.spans.zipkin_reports import Endpoint, Piece, TraceWindow, merge_trace
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, ERROR, PRODUCER, RELEASED, SERVER, SHARED, UNSPECIFIED
 from chronotope.schema.errors import InvalidPayload
 

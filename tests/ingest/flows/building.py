@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chronotope.ingest.flows.buckets import landed
-from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
+from chronotope.ingest.flows.buckets import flow_rows
+from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, parse_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.flows.writer import FlowWriter, Sent
 from chronotope.ingest.requests.ndjson import read_ndjson
@@ -36,9 +36,9 @@ def records_of(lines: Iterable[Mapping[str, Any]]) -> Records:
 
 def sent(vocabulary: FlowVocabulary, *lines: Mapping[str, Any], request: int = 0) -> Sent:
     records = records_of(lines)
-    seen = seen_flows(records, lambda text, _: round(float(text) * 1000))
+    seen = parse_flows(records, lambda text, _: round(float(text) * 1000))
     assert not records.refused, records.errors
-    return Sent(landed(seen, records.alive, vocabulary), request)
+    return Sent(flow_rows(seen, records.alive, vocabulary), request)
 
 
 def open_writer(store: Store, config: Config | None = None) -> tuple[FlowWriter, FlowVocabulary]:

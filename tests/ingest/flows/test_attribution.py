@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.flows.attribution import Attribution, bare_kind
+from chronotope.ingest.flows.attribution import Attribution, unowned_kind
 from chronotope.ingest.flows.rows import CLIENT, FLOW, SERVER, FlowVocabulary
 from chronotope.ingest.identity.owners import Identities, Ownership
 
@@ -60,7 +60,7 @@ def test_rows_are_attributed_as_each_would_be_alone(known, batches) -> None:
 
 
 def test_addresses_that_nobody_owns_are_told_apart_by_where_they_are() -> None:
-    assert [bare_kind(address) for address in ("10.0.0.1", "8.8.8.8", "127.0.0.1%host")] == [
+    assert [unowned_kind(address) for address in ("10.0.0.1", "8.8.8.8", "127.0.0.1%host")] == [
         "unknown",
         "external",
         "unknown",

@@ -14,7 +14,7 @@ from chronotope.ingest.flows.directions import Directions
 from chronotope.ingest.flows.edges import EDGE
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.schema.config.config import Config
-from chronotope.schema.directions import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
+from chronotope.schema.observations import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
 from chronotope.schema.storage.store import Store
 from tests.ingest.flows.building import empty, flow, open_writer, sent
 
@@ -122,8 +122,8 @@ def test_an_insert_that_failed_is_made_again_with_the_next_flows() -> None:
         raise Crash
 
     with pytest.raises(Crash):
-        directions.tell(edges, fails)
-    directions.tell(edges[:1], lambda table, columns, _: told.append(columns))
+        directions.write(edges, fails)
+    directions.write(edges[:1], lambda table, columns, _: told.append(columns))
     assert [columns.num_rows for columns in told] == [1]
 
 
@@ -133,10 +133,10 @@ def test_many_edges_are_remembered_each() -> None:
     edges = edges_between(vocabulary, 30_000)
     directions, told = Directions(vocabulary), []
     for start in range(0, 30_000, 5_000):
-        directions.tell(edges[max(start - 2_000, 0) : start + 5_000], lambda *said: told.append(said[1]))
+        directions.write(edges[max(start - 2_000, 0) : start + 5_000], lambda *said: told.append(said[1]))
     assert [columns.num_rows for columns in told] == [5_000] * 6
     edges["direction"][::3] = BY_SYN
-    directions.tell(edges, lambda *said: told.append(said[1]))
+    directions.write(edges, lambda *said: told.append(said[1]))
     assert told[-1].num_rows == 10_000
     assert set(told[-1].column("direction").to_pylist()) == {BY_SYN}
     assert len(set(told[-1].column("target").to_pylist())) == 10_000

@@ -11,14 +11,14 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
 from chronotope.ingest.flows.receiver import flows_blueprint
-from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, seen_flows
+from chronotope.ingest.flows.record import LINE_SCHEMA, FlowLine, parse_flows
 from chronotope.ingest.flows.rows import FlowVocabulary
 from chronotope.ingest.identity.known import KnownIdentities
 from chronotope.ingest.requests.ndjson import read_ndjson
 from chronotope.ingest.requests.records import time_parser
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
-from chronotope.server.running.flows import open_flow_intake, warm_up_flows
+from chronotope.server.running.flows import open_flow_queue, warm_up_flows
 from tests.ingest.flows.building import T0_S, empty, flow, stored
 
 URL = "/api/v1/flows"
@@ -28,15 +28,15 @@ NDJSON, ARROW = "application/x-ndjson", "application/vnd.apache.arrow.stream"
 @pytest.fixture
 def client(store: Store) -> Iterator[FlaskClient]:
     empty(store)
-    warm_up_flows()  # the first request does not wait for compilation: the intake's patience is for the store
+    warm_up_flows()  # the first request does not wait for compilation: the patience of the queue is for the store
     vocabulary = FlowVocabulary()
-    intake, _ = open_flow_intake(store, Config(), vocabulary, KnownIdentities(), CollectorRegistry())
+    queue, _ = open_flow_queue(store, Config(), vocabulary, KnownIdentities(), CollectorRegistry())
     app = Flask("test")
     app.testing = True
-    app.register_blueprint(flows_blueprint(vocabulary, intake.put, clock=lambda: T0_S * 1000, max_body_bytes=1 << 20))
-    intake.start()
+    app.register_blueprint(flows_blueprint(vocabulary, queue.put, clock=lambda: T0_S * 1000, max_body_bytes=1 << 20))
+    queue.start()
     yield app.test_client()
-    intake.stop()
+    queue.stop()
 
 
 def lines(*records: object) -> bytes:
@@ -84,7 +84,7 @@ def test_bad_record_is_refused_by_its_line_and_the_rest_is_taken(change, detail:
     good = flow("10.0.0.1", "10.0.0.2", 80)
     parse = time_parser(0)
     records = read_ndjson(lines(good, {**good, **change}), FlowLine, LINE_SCHEMA, parse)
-    seen_flows(records, parse)
+    parse_flows(records, parse)
     ((line, told),) = records.errors
     assert (line, int(records.alive.sum())) == (2, 1)
     assert told.startswith(detail)

@@ -73,7 +73,7 @@ class Server:
                 try:
                     writer = writer or self._start()
                     take(*writer, arrival, number)
-                    writer[0].rest()
+                    writer[0].follow_others()
                     break
                 except Crash:
                     writer = None
@@ -142,7 +142,7 @@ def test_owner_that_another_server_was_told_of_reaches_flows_once_and_every_serv
     one.accept([sent(names, CALL)])
     one.claim(claims_table([owned("10.0.0.2", "b")]), "told")
     assert stored(store) == {(0, "a", "b", "http"): ONCE}
-    other.rest()
+    other.follow_others()
     assert [service.id for service in owners.snapshot().services] == ["b"]
     open_shared(store, "third")
     assert stored(store) == {(0, "a", "b", "http"): ONCE}
@@ -164,11 +164,11 @@ def test_running_server_writes_what_another_that_died_did_not(store: Store, monk
     monkeypatch.setattr(dying, "_write_difference", die)
     with pytest.raises(Crash):
         dying.accept([sent(names, CALL)])
-    running.rest()
+    running.follow_others()
     assert stored(store) == {}
     monkeypatch.setattr(shared_writer, "LONGEST_WRITE_S", 0)
-    running.rest()
-    running.rest()
+    running.follow_others()
+    running.follow_others()
     assert stored(store) == {(0, "a", "10.0.0.2", "http"): ONCE}
     assert store.rows("SELECT position FROM flow_batches WHERE kind = 3") == [(2,)]
 

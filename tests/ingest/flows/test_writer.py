@@ -33,8 +33,8 @@ def flow_records(draw):
 
 
 claims = st.builds(
-    lambda address, service, at_s, length_s, beat: Ownership(
-        address, service, 0, "service", T0_MS + at_s * 1000, T0_MS + (at_s + length_s) * 1000, heartbeat=beat
+    lambda address, service, at_s, length_s, heartbeat: Ownership(
+        address, service, 0, "service", T0_MS + at_s * 1000, T0_MS + (at_s + length_s) * 1000, heartbeat=heartbeat
     ),
     st.sampled_from([*ADDRESSES, "10.0.0.0/30"]),
     st.sampled_from(["one", "two", "three"]),

@@ -51,20 +51,20 @@ def event(pid, ticks, *, environment=b"", comm=b"tool", cgroup=1):
 
 
 def test_a_process_that_is_gone_is_known_by_what_the_kernel_copied(processes):
-    processes.hear(event(7, 100, environment=b"A=b\0OTEL_SERVICE_NAME=job\0"))
+    processes.learn(event(7, 100, environment=b"A=b\0OTEL_SERVICE_NAME=job\0"))
     assert processes.owner(7, 100 * TICK_NS) == Owner("job")
 
 
 def test_a_process_that_has_ended_and_is_not_reaped_is_known_likewise(proc, processes):
     """Its entries are there, but empty."""
     proc.start(7, 100, cgroup=f"/docker/{CONTAINER}")
-    processes.hear(event(7, 100, environment=b"OTEL_SERVICE_NAME=job\0"))
+    processes.learn(event(7, 100, environment=b"OTEL_SERVICE_NAME=job\0"))
     assert processes.owner(7, 100 * TICK_NS) == Owner("job", "", CONTAINER[:12])
 
 
 def test_a_pid_that_is_used_again_is_another_process(proc, processes):
     proc.start(7, 100, name="first")
-    processes.hear(event(7, 100))
+    processes.learn(event(7, 100))
     proc.start(7, 900, name="second")
     assert processes.owner(7, 100 * TICK_NS) == Owner("first")
     assert processes.owner(7, 900 * TICK_NS) == Owner("second")
@@ -73,22 +73,22 @@ def test_a_pid_that_is_used_again_is_another_process(proc, processes):
 
 def test_after_an_exec_it_is_what_it_runs_now(proc, processes):
     proc.start(7, 100, name="sh")
-    processes.hear(event(7, 100))
+    processes.learn(event(7, 100))
     proc.start(7, 100, name="server")
-    processes.hear(event(7, 100))
+    processes.learn(event(7, 100))
     assert processes.owner(7, 100 * TICK_NS) == Owner("server")
 
 
 def test_a_container_of_one_service_names_its_short_processes(proc, processes):
     proc.start(7, 100, name="server", cgroup=f"/docker/{CONTAINER}")
-    processes.hear(np.concatenate([event(7, 100, cgroup=55), event(8, 200, cgroup=55)]))
+    processes.learn(np.concatenate([event(7, 100, cgroup=55), event(8, 200, cgroup=55)]))
     assert processes.owner(8, 200 * TICK_NS) == Owner("server", "", CONTAINER[:12])
 
 
 def test_a_container_of_two_names_nothing(proc, processes):
     proc.start(7, 100, name="server", cgroup=f"/docker/{CONTAINER}")
     proc.start(9, 100, name="proxy", cgroup=f"/docker/{CONTAINER}")
-    processes.hear(np.concatenate([event(7, 100, cgroup=55), event(9, 100, cgroup=55), event(8, 200, cgroup=55)]))
+    processes.learn(np.concatenate([event(7, 100, cgroup=55), event(9, 100, cgroup=55), event(8, 200, cgroup=55)]))
     assert processes.owner(8, 200 * TICK_NS) == NOBODY
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.identity.owners import CONFIGURED, SAID, Identities, Ownership, Reason
+from chronotope.ingest.identity.owners import CONFIGURED, REPORTED, Identities, Ownership, Reason
 from chronotope.schema.errors import InvalidValue
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1", "fd00::1", "fd00:0::1", "Orders.example", "orders.example."]
@@ -23,7 +23,7 @@ claims = st.builds(
     st.integers(0, 12),
     st.integers(0, 12),
     st.just(False),
-    st.sampled_from([SAID, CONFIGURED]),
+    st.sampled_from([REPORTED, CONFIGURED]),
 )
 questions = st.tuples(st.sampled_from(ASKED), st.sampled_from([0, 80, 81]), st.integers(-1, 13))
 
@@ -59,7 +59,7 @@ def slow_owner(rows: list[Ownership], address: str, port: int, time_ms: int) -> 
 
     def precision(row: Ownership) -> tuple[int, bool, bool]:
         place = network_of(row.address)
-        return (0 if isinstance(place, str) else place.prefixlen, row.port != 0, row.rank == SAID)
+        return (0 if isinstance(place, str) else place.prefixlen, row.port != 0, row.rank == REPORTED)
 
     best = max(map(precision, now))
     services = {row.service for row in now if precision(row) == best}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from chronotope.ingest.flows.rows import FLOW
-from chronotope.ingest.intermediaries.driver import Intermediaries
 from chronotope.ingest.intermediaries.matching import STEP_MS, match
+from chronotope.ingest.intermediaries.resolver import IntermediaryResolver
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
@@ -23,7 +23,7 @@ IDENTITIES = [{"address": address, "service": name} for name, address in HOSTS.i
 def resolved(store: Store, config: Config, records: list[dict[str, Any]]) -> dict[tuple[str, str], Any]:
     writer, vocabulary = open_writer(store, config)
     writer.accept([sent(vocabulary, *records)])
-    Intermediaries(store, config, known_identities(store, config)).round()
+    IntermediaryResolver(store, config, known_identities(store, config)).round()
     client = create_app(store, Settings(clock=lambda: (T0_S + 86_400) * 1000)).test_client()
     answer = client.get(f"/api/v1/graph?from={T0_S}&to={T0_S + 120}").get_json()
     return {(edge["source"], edge["target"]): edge for edge in answer["edges"]}

@@ -8,17 +8,17 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.intermediaries.hops import CONNECTIONS, MEASURES, Legs, Route, seen_legs, split
+from chronotope.ingest.intermediaries.hops import CONNECTIONS, MEASURES, Hops, Route, observed_hops, split
 from chronotope.ingest.intermediaries.resolving import Knowledge, in_order, resolve
 
 T = 40
 Volume = dict[tuple[str, str], np.ndarray]
 
 
-def legs_of(
+def hops_of(
     volumes: Volume, protocols: dict[tuple[str, str], str] | None = None, ports: dict[str, int] | None = None
-) -> Legs:
-    """Legs with so many connections a bucket, each of 100 bytes sent and 1000 received."""
+) -> Hops:
+    """Hops with so many connections a bucket, each of 100 bytes sent and 1000 received."""
     routes = [
         Route(source, target, (protocols or {}).get((source, target), "tcp"), (), (ports or {}).get(source, 0))
         for source, target in volumes
@@ -27,11 +27,11 @@ def legs_of(
     for at, counts in enumerate(volumes.values()):
         measures[at, CONNECTIONS] = counts
         measures[at, 2], measures[at, 3] = 100 * counts, 1000 * counts
-    return seen_legs(routes, measures)
+    return observed_hops(routes, measures)
 
 
-def edges(resolved: Legs) -> dict[str, tuple[int, float, bool]]:
-    """`source>target via …` → connections, confidence, inferred; of legs that carry something."""
+def edges(resolved: Hops) -> dict[str, tuple[int, float, bool]]:
+    """`source>target via …` → connections, confidence, inferred; of hops that carry something."""
     return {
         f"{route.source}>{route.target}" + (f" via {','.join(route.via)}" if route.via else ""): (
             int(resolved.measures[at, CONNECTIONS].sum()),
@@ -50,14 +50,14 @@ def wavy(seed: int, mean: float = 20) -> np.ndarray:
 
 def test_one_target_makes_every_caller_certain() -> None:
     a, b = wavy(1), wavy(2)
-    found = edges(resolve(legs_of({("a", "lb"): a, ("b", "lb"): b, ("lb", "t"): a + b}), ["lb"], Knowledge()))
+    found = edges(resolve(hops_of({("a", "lb"): a, ("b", "lb"): b, ("lb", "t"): a + b}), ["lb"], Knowledge()))
     assert found == {"a>t via lb": (a.sum(), 1.0, False), "b>t via lb": (b.sum(), 1.0, False)}
 
 
 def test_one_caller_makes_every_target_certain_with_its_share() -> None:
     first, second = wavy(1), wavy(2)
     found = edges(
-        resolve(legs_of({("a", "lb"): first + second, ("lb", "t"): first, ("lb", "u"): second}), ["lb"], Knowledge())
+        resolve(hops_of({("a", "lb"): first + second, ("lb", "t"): first, ("lb", "u"): second}), ["lb"], Knowledge())
     )
     assert set(found) == {"a>t via lb", "a>u via lb"}
     assert all(sure == 1.0 and not inferred for _, sure, inferred in found.values())
@@ -68,7 +68,7 @@ def test_one_caller_makes_every_target_certain_with_its_share() -> None:
 def test_pairs_behind_one_balancer_are_estimated_and_never_the_cross_product() -> None:
     at, bu, cu = wavy(1), wavy(2), wavy(3)
     volumes = {("a", "lb"): at, ("b", "lb"): bu, ("c", "lb"): cu, ("lb", "t"): at, ("lb", "u"): bu + cu}
-    found = edges(resolve(legs_of(volumes), ["lb"], Knowledge()))
+    found = edges(resolve(hops_of(volumes), ["lb"], Knowledge()))
     assert set(found) == {"a>t via lb", "b>u via lb", "c>u via lb"}
     assert all(inferred and sure > 0.9 for _, sure, inferred in found.values())
 
@@ -76,21 +76,21 @@ def test_pairs_behind_one_balancer_are_estimated_and_never_the_cross_product() -
 def test_callers_that_cannot_be_told_apart_keep_their_hops() -> None:
     load = wavy(1)
     volumes = {("a", "lb"): load, ("b", "lb"): load, ("lb", "t"): load, ("lb", "u"): load}
-    legs = legs_of(volumes)
-    assert edges(resolve(legs, ["lb"], Knowledge())) == edges(legs)
+    hops = hops_of(volumes)
+    assert edges(resolve(hops, ["lb"], Knowledge())) == edges(hops)
 
 
 def test_too_little_evidence_keeps_the_hops() -> None:
     few = np.where(np.arange(T) < 4, 3, 0)
     volumes = {("a", "lb"): few, ("b", "lb"): 2 * few, ("lb", "t"): few, ("lb", "u"): 2 * few}
-    assert edges(resolve(legs_of(volumes), ["lb"], Knowledge())) == edges(legs_of(volumes))
+    assert edges(resolve(hops_of(volumes), ["lb"], Knowledge())) == edges(hops_of(volumes))
 
 
 def test_declared_targets_of_a_listener_make_its_callers_certain() -> None:
     a, b = wavy(1), wavy(2)
     volumes = {("a", "lb"): a, ("b", "lb"): b, ("lb", "t"): a, ("lb", "u"): b}
     knowledge = Knowledge({("lb", 8001): frozenset({"t"}), ("lb", 8002): frozenset({"u"})})
-    found = edges(resolve(legs_of(volumes, ports={"a": 8001, "b": 8002}), ["lb"], knowledge))
+    found = edges(resolve(hops_of(volumes, ports={"a": 8001, "b": 8002}), ["lb"], knowledge))
     assert found == {"a>t via lb": (a.sum(), 1.0, False), "b>u via lb": (b.sum(), 1.0, False)}
 
 
@@ -98,7 +98,7 @@ def test_traces_that_pass_the_proxy_name_the_pairs() -> None:
     load = wavy(1)
     volumes = {("a", "lb"): load, ("b", "lb"): load, ("lb", "t"): load, ("lb", "u"): load}
     knowledge = Knowledge(calls={("a", "t"): {"lb": 5.0}, ("b", "u"): {"": 2.0}})
-    found = edges(resolve(legs_of(volumes), ["lb"], knowledge))
+    found = edges(resolve(hops_of(volumes), ["lb"], knowledge))
     assert found == {"a>t via lb": (load.sum(), 1.0, False), "b>u via lb": (load.sum(), 1.0, False)}
 
 
@@ -107,7 +107,7 @@ def test_a_target_that_sends_no_spans_may_be_called_beside_those_that_traces_nam
     traced, silent, other = wavy(1), wavy(2), wavy(3)
     volumes = {("a", "lb"): traced + silent, ("b", "lb"): other, ("lb", "t"): traced + other, ("lb", "s"): silent}
     knowledge = Knowledge(calls={("a", "t"): {"lb": 5.0}, ("b", "t"): {"lb": 5.0}})
-    found = edges(resolve(legs_of(volumes), ["lb"], knowledge))
+    found = edges(resolve(hops_of(volumes), ["lb"], knowledge))
     assert found["a>t via lb"][1:] == (1.0, False)
     assert found["a>s via lb"][2]
     assert abs(found["a>s via lb"][0] - silent.sum()) < 0.2 * silent.sum()
@@ -116,7 +116,7 @@ def test_a_target_that_sends_no_spans_may_be_called_beside_those_that_traces_nam
 def test_calls_that_name_no_proxy_say_nothing_of_a_pair_that_is_connected_directly() -> None:
     load = wavy(1)
     volumes = {("a", "lb"): load, ("b", "lb"): load, ("lb", "t"): load, ("lb", "u"): load, ("a", "t"): load}
-    found = edges(resolve(legs_of(volumes), ["lb"], Knowledge(calls={("a", "t"): {"": 5.0}})))
+    found = edges(resolve(hops_of(volumes), ["lb"], Knowledge(calls={("a", "t"): {"": 5.0}})))
     assert "a>t via lb" not in found
     assert found["a>t"][0] == load.sum()
 
@@ -124,15 +124,15 @@ def test_calls_that_name_no_proxy_say_nothing_of_a_pair_that_is_connected_direct
 def test_a_chain_lists_its_intermediaries_in_order() -> None:
     a, b = wavy(1), wavy(2)
     volumes = {("a", "edge"): a, ("b", "edge"): b, ("edge", "mesh"): a + b, ("mesh", "t"): a + b}
-    found = edges(resolve(legs_of(volumes), ["mesh", "edge"], Knowledge()))
+    found = edges(resolve(hops_of(volumes), ["mesh", "edge"], Knowledge()))
     assert found == {"a>t via edge,mesh": (a.sum(), 1.0, False), "b>t via edge,mesh": (b.sum(), 1.0, False)}
 
 
 def test_health_checks_are_the_proxys_own_and_stay_hops() -> None:
     load = np.where(np.arange(T) >= 5, wavy(1), 0)
     checks = np.full(T, 5)
-    legs = legs_of({("a", "lb"): load, ("lb", "t"): load, ("lb", "spare"): checks})
-    assert edges(resolve(legs, ["lb"], Knowledge())) == {
+    hops = hops_of({("a", "lb"): load, ("lb", "t"): load, ("lb", "spare"): checks})
+    assert edges(resolve(hops, ["lb"], Knowledge())) == {
         "a>t via lb": (load.sum(), 1.0, False),
         "lb>spare": (checks.sum(), 1.0, False),
     }
@@ -142,7 +142,7 @@ def test_traffic_that_nobody_asked_for_stays_a_hop() -> None:
     """The proxy calls its only target before anybody calls it."""
     load = np.where(np.arange(T) >= 20, 7, 0)
     own = np.where(np.arange(T) < 10, 3, 0)
-    found = edges(resolve(legs_of({("a", "lb"): load, ("lb", "t"): load + own}), ["lb"], Knowledge()))
+    found = edges(resolve(hops_of({("a", "lb"): load, ("lb", "t"): load + own}), ["lb"], Knowledge()))
     assert found == {"a>t via lb": (load.sum(), 1.0, False), "lb>t": (own.sum(), 1.0, False)}
 
 
@@ -150,8 +150,8 @@ def test_the_protocol_is_what_the_target_speaks_else_what_the_caller_does() -> N
     load = wavy(1)
     cases = {("tcp", "redis"): "redis", ("https", "tcp"): "https", ("https", "http"): "http", ("tcp", "tcp"): "tcp"}
     for (first, second), expected in cases.items():
-        legs = legs_of({("a", "lb"): load, ("lb", "t"): load}, {("a", "lb"): first, ("lb", "t"): second})
-        resolved = resolve(legs, ["lb"], Knowledge())
+        hops = hops_of({("a", "lb"): load, ("lb", "t"): load}, {("a", "lb"): first, ("lb", "t"): second})
+        resolved = resolve(hops, ["lb"], Knowledge())
         assert resolved.routes[-1] == Route("a", "t", expected, ("lb",))
 
 
@@ -171,15 +171,15 @@ def test_what_is_resolved_was_taken_from_the_hops(seed: int, callers: int, targe
         volumes |= {(f"a{at}", name): rng.poisson(rng.integers(0, 9), T) for at in range(callers)}
         volumes |= {(name, f"t{at}"): rng.poisson(rng.integers(0, 9), T) for at in range(targets)}
     volumes |= {(one, other): rng.poisson(3, T) for one, other in itertools.pairwise(names)}
-    legs = legs_of(volumes)
-    before = legs.measures.copy()
-    resolved = resolve(legs, names, Knowledge())
-    assert (legs.measures == before).all()
+    hops = hops_of(volumes)
+    before = hops.measures.copy()
+    resolved = resolve(hops, names, Knowledge())
+    assert (hops.measures == before).all()
     assert (resolved.measures >= 0).all()
-    for caller in {route.source for route in legs.routes} - set(names):
+    for caller in {route.source for route in hops.routes} - set(names):
         own = [at for at, route in enumerate(resolved.routes) if route.source == caller]
-        first = [at for at, route in enumerate(legs.routes) if route.source == caller]
-        assert (resolved.measures[own].sum(axis=0) == legs.measures[first].sum(axis=0)).all()
+        first = [at for at, route in enumerate(hops.routes) if route.source == caller]
+        assert (resolved.measures[own].sum(axis=0) == hops.measures[first].sum(axis=0)).all()
 
 
 @given(

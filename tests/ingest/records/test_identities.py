@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from chronotope.ingest.identity.claims import MOST_BEATS
+from chronotope.ingest.identity.claims import MAX_HEARTBEATS
 from chronotope.ingest.identity.known import KnownIdentities, configured_claims, read_claims
 from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, ALWAYS_TO_MS, CONFIGURED, Identities, Ownership
 from chronotope.ingest.records.identities import claims_of, identities_blueprint
@@ -90,9 +90,9 @@ def test_ranges_that_overlap_are_read_as_one_claim(client: FlaskClient, store: S
 
 def test_heartbeats_are_read_each_for_itself_and_once(client: FlaskClient, store: Store) -> None:
     """Where one owner's end is assumed and another begins is told from all of them."""
-    beats = [{**POD, "from": NOW + m * 60_000} for m in (0, 2, 1)]
-    post(client, *beats)
-    post(client, *beats)
+    heartbeats = [{**POD, "from": NOW + m * 60_000} for m in (0, 2, 1)]
+    post(client, *heartbeats)
+    post(client, *heartbeats)
     assert [c.valid_from_ms - NOW for c in read_claims(store)] == [0, 60_000, 120_000]
 
 
@@ -184,10 +184,16 @@ def test_claims_that_were_joined_answer_like_all_of_them(rows: list[tuple[str, s
 
 def test_heartbeats_of_a_day_take_little_memory_and_are_one_span() -> None:
     known = KnownIdentities()
-    for beat in range(2880):
-        known.add([Ownership("10.0.0.7", "a", 0, "service", beat * 30_000, beat * 30_000 + 300_000, heartbeat=True)])
+    for half_minute in range(2880):
+        known.add(
+            [
+                Ownership(
+                    "10.0.0.7", "a", 0, "service", half_minute * 30_000, half_minute * 30_000 + 300_000, heartbeat=True
+                )
+            ]
+        )
     (claims,) = known._claims.values()
-    assert len(claims.beats["a"]) <= MOST_BEATS
+    assert len(claims.heartbeats["a"]) <= MAX_HEARTBEATS
     owned = known.snapshot().owners(
         ["10.0.0.7"] * 3, np.zeros(3, int), np.array([0, 1_000_000, 2879 * 30_000 + 299_999])
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, UNSPECIFIED
-from chronotope.ingest.spans.sampling import MAX_WEIGHT
-from chronotope.ingest.spans.semconv import kind_of_tag, sampling_weight, service_of
+from chronotope.ingest.spans.sampling import MAX_WEIGHT, sampling_weight
+from chronotope.ingest.spans.semconv import kind_of_tag, service_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from chronotope.ingest.spans.columns import SpanBatch
 from chronotope.ingest.spans.pairer import Pairer
-from chronotope.ingest.spans.queue import Intake
+from chronotope.ingest.spans.queue import SpanQueue
 from chronotope.ingest.writing.insert import PatientInsert
 from chronotope.schema.errors import Busy, StoreError
 from tests.ingest.spans.building import Scene, client
@@ -43,31 +43,31 @@ def test_a_full_disk_refuses_at_once_and_loses_and_doubles_nothing(store, table)
     scene, disk, stopping = Scene(), FullDisk(store, table), threading.Event()
     insert = PatientInsert(disk, stopping)
     pairer = Pairer(store, scene.vocabulary, insert=insert)
-    intake = Intake(pairer, lambda batch: None, store_fails=lambda: insert.failing)
-    intake.start()
+    queue = SpanQueue(pairer, lambda batch: None, store_fails=lambda: insert.failing)
+    queue.start()
     spans = np.concatenate([client(scene, "full-a", 1), scene.span("full-b", 2, 1)])
-    first = threading.Thread(target=intake.put, args=(SpanBatch(spans.copy()),))
+    first = threading.Thread(target=queue.put, args=(SpanBatch(spans.copy()),))
     first.start()
     eventually(lambda: disk.tries >= 3)
     with pytest.raises(Busy, match="does not take inserts"):
-        intake.put(SpanBatch(scene.span("full-b", 3, 1)))
+        queue.put(SpanBatch(scene.span("full-b", 3, 1)))
     disk.full = False
     first.join(20)
-    intake.put(SpanBatch(scene.span("full-b", 3, 1)))
-    intake.stop()
+    queue.put(SpanBatch(scene.span("full-b", 3, 1)))
+    queue.stop()
     assert store.rows("SELECT sum(calls) FROM edges_1d WHERE source = 'full-a'") == [(2,)]
 
 
 def test_a_store_that_never_comes_back_does_not_keep_the_process_from_ending(store):
     scene, disk, stopping = Scene(), FullDisk(store, "spans"), threading.Event()
     insert = PatientInsert(disk, stopping)
-    intake = Intake(Pairer(store, scene.vocabulary, insert=insert), lambda batch: None)
-    intake.start()
+    queue = SpanQueue(Pairer(store, scene.vocabulary, insert=insert), lambda batch: None)
+    queue.start()
     refused = []
 
     def send():
         try:
-            intake.put(SpanBatch(client(scene, "gone-a", 1)))
+            queue.put(SpanBatch(client(scene, "gone-a", 1)))
         except StoreError as error:
             refused.append(error)
 
@@ -75,6 +75,6 @@ def test_a_store_that_never_comes_back_does_not_keep_the_process_from_ending(sto
     sender.start()
     eventually(lambda: disk.tries >= 1)
     stopping.set()
-    intake.stop()
+    queue.stop()
     sender.join(20)
     assert len(refused) == 1

@@ -14,11 +14,11 @@ from chronotope.schema.observations import INSIDE
 from tests.ingest.spans.building import MS, Scene, client
 
 
-def inside(scene, *rows):
+def self_times(scene, *rows):
     """{service: [own ms…], (caller, callee): [ms between…]}"""
     found: dict[object, list[float]] = {}
     nodes = scene.vocabulary.nodes
-    for row in calls_of(np.concatenate(rows), scene.rules).inside:
+    for row in calls_of(np.concatenate(rows), scene.rules).self_times:
         ends = nodes[row["source"]].id, nodes[row["target"]].id
         assert row["view"] == INSIDE
         found.setdefault(ends[0] if ends[0] == ends[1] else ends, []).append(int(row["latency_ns"]) / MS)
@@ -29,20 +29,20 @@ def test_own_time_is_without_the_time_of_callees():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), client(s, "a", 2, 1, at_ms=10, took_ms=60)]
     rows.append(s.span("b", 3, 2, at_ms=20, took_ms=45))
-    assert inside(s, *rows) == {"a": [40.0], "b": [45.0], ("a", "b"): [15.0]}
+    assert self_times(s, *rows) == {"a": [40.0], "b": [45.0], ("a", "b"): [15.0]}
 
 
 def test_calls_at_the_same_time_are_waited_for_once():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), client(s, "a", 2, 1, at_ms=10, took_ms=50)]
     rows.append(client(s, "a", 3, 1, at_ms=20, took_ms=60))
-    assert inside(s, *rows) == {"a": [30.0]}, "10 to 80 ms, though the two took 110"
+    assert self_times(s, *rows) == {"a": [30.0]}, "10 to 80 ms, though the two took 110"
 
 
 def test_a_call_inside_another_is_not_waited_for_twice():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), client(s, "a", 2, 1, took_ms=90), client(s, "a", 3, 2, at_ms=5, took_ms=10)]
-    assert inside(s, *rows)["a"] == [10.0]
+    assert self_times(s, *rows)["a"] == [10.0]
 
 
 def test_spans_without_kinds_have_both_when_the_caller_says_when_it_waited():
@@ -50,34 +50,34 @@ def test_spans_without_kinds_have_both_when_the_caller_says_when_it_waited():
     kinds = {"kind": UNSPECIFIED}
     rows = [s.span("a", 1, took_ms=100, **kinds), s.span("a", 2, 1, took_ms=60, **kinds)]
     rows.append(s.span("b", 3, 2, took_ms=45, **kinds))
-    assert inside(s, *rows) == {"a": [40.0], "b": [45.0], ("a", "b"): [15.0]}
+    assert self_times(s, *rows) == {"a": [40.0], "b": [45.0], ("a", "b"): [15.0]}
     rows.append(s.span("a", 4, 2, took_ms=1, **kinds))
-    assert inside(s, *rows) == {"a": [55.0], "b": [45.0]}, "a span that does more than wait is no client span"
+    assert self_times(s, *rows) == {"a": [55.0], "b": [45.0]}, "a span that does more than wait is no client span"
 
 
 def test_internal_spans_belong_to_the_request_they_are_in():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), s.span("a", 2, 1, kind=INTERNAL, took_ms=80)]
     rows.append(client(s, "a", 3, 2, at_ms=10, took_ms=60))
-    assert inside(s, *rows) == {"a": [40.0]}
+    assert self_times(s, *rows) == {"a": [40.0]}
 
 
 def test_what_a_service_sends_and_does_not_wait_for_is_its_own_time():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), s.span("b", 2, 1, kind=CONSUMER, took_ms=500)]
-    assert inside(s, *rows) == {"a": [100.0], "b": [500.0]}
+    assert self_times(s, *rows) == {"a": [100.0], "b": [500.0]}
 
 
 def test_a_span_whose_parent_has_not_come_may_be_anywhere_in_its_service():
     s = Scene()
-    assert inside(s, s.span("a", 2, 1, kind=INTERNAL)) == {}
-    assert inside(s, s.span("a", 2, 1)) == {"a": [10.0]}, "a server span is where a request comes in"
+    assert self_times(s, s.span("a", 2, 1, kind=INTERNAL)) == {}
+    assert self_times(s, s.span("a", 2, 1)) == {"a": [10.0]}, "a server span is where a request comes in"
 
 
 def test_a_callee_whose_clock_is_ahead_was_still_waited_for():
     s = Scene()
     rows = [s.span("a", 1, took_ms=100), s.span("b", 2, 1, at_ms=5_000, took_ms=30)]
-    assert inside(s, *rows) == {"a": [70.0], "b": [30.0]}
+    assert self_times(s, *rows) == {"a": [70.0], "b": [30.0]}
 
 
 @given(st.data())
@@ -91,7 +91,7 @@ def test_own_time_is_what_is_left_of_a_request(data):
         rows.append(client(s, "a", 10 + number, 1, at_ms=at, took_ms=length))
     free = set(range(took)) - {ms for at, length in waits for ms in range(at, at + length)}
     order = data.draw(st.permutations(rows))
-    assert inside(s, *order) == {"a": [float(len(free))]}
+    assert self_times(s, *order) == {"a": [float(len(free))]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

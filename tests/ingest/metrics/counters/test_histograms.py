@@ -11,13 +11,31 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.counters.columns import Increases, SeriesTable
 from chronotope.ingest.metrics.counters.families import MOST_BOUNDS, Families
-from chronotope.ingest.metrics.counters.histograms import histogram_buckets, latency_increases
+from chronotope.ingest.metrics.counters.histograms import bucket_weights, latency_increases, spread_counts
 from chronotope.ingest.metrics.formats.exposition import ExpositionParser
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
 from chronotope.schema.config.config import Config
 from chronotope.schema.latency import bucket_of, quantiles_ms
 
 PROMETHEUS_LES_MS = np.array([5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, math.inf])
+
+
+def histogram_buckets(les_ms: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latency buckets of one histogram.
+
+    Args:
+        les_ms: float64[L]: upper bounds in milliseconds, rising; the last may be infinite.
+        counts: float64[L] or [H, L]: how many calls were in each bucket, not cumulated; negative ones count nothing.
+
+    Returns:
+        (uint8[B], rising; int64[B] or [H, B]): buckets of `schema.latency` and the calls in each.
+    """
+    bounded = np.maximum(np.atleast_2d(np.asarray(counts, np.float64)), 0.0)
+    histogram, bucket, count = spread_counts(bounded, bucket_weights(les_ms))
+    used, place = np.unique(bucket, return_inverse=True)
+    chosen = np.zeros((len(bounded), len(used)), np.int64)
+    chosen[histogram, place] = count
+    return used, chosen[0] if np.ndim(counts) == 1 else chosen
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,7 +13,6 @@ from tests.ingest.metrics.sources.saved_counters import SavedCounters
 
 from chronotope.ingest.metrics.counters.columns import Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.counters.increases import Counters
-from chronotope.ingest.metrics.spreading import spread_to_buckets
 
 S = 1000
 
@@ -282,35 +281,3 @@ def test_no_schedule_gives_more_calls_than_happened(
         assert counted[name] <= world.shown[name] <= world.happened
         if world.all_resets_seen:
             assert counted[name] == world.shown[name]
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 10**12), st.integers(1, 400_000), st.integers(1, 10**9) | st.floats(1e-6, 1e9)),
-        max_size=8,
-    )
-)
-def test_spreading_loses_nothing_and_keeps_whole_numbers(rows: list[tuple[int, int, float]]) -> None:
-    begin = np.array([row[0] for row in rows], np.int64)
-    length = np.array([row[1] for row in rows], np.int64)
-    increase = np.array([row[2] for row in rows], np.float64)
-    spread = spread_to_buckets(Increases(np.arange(len(rows), dtype=np.int32), begin, begin + length, increase))
-    totals = np.bincount(spread.series, spread.amount, minlength=len(rows))
-    assert np.allclose(totals, increase, rtol=1e-9)
-    whole = increase == np.floor(increase)
-    assert (totals[whole] == increase[whole]).all()
-    assert (spread.amount[whole[spread.series]] % 1 == 0).all()
-    assert (spread.bucket_s % 10 == 0).all()
-    assert (spread.first_ms >= begin[spread.increase]).all()
-    assert (spread.last_ms < (begin + length)[spread.increase]).all()
-    assert (spread.last_ms // 10_000 * 10 == spread.bucket_s).all()
-
-
-def test_a_sample_every_fifteen_seconds_fills_the_buckets_between() -> None:
-    spread = spread_to_buckets(
-        Increases(np.array([3], np.int32), np.array([5_000]), np.array([20_000]), np.array([30.0]))
-    )
-    assert spread.bucket_s.tolist() == [0, 10]
-    assert spread.amount.tolist() == [10.0, 20.0]
-    assert (spread.first_ms.tolist(), spread.last_ms.tolist()) == ([5_000, 10_000], [9_999, 19_999])

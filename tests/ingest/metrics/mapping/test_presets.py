@@ -13,7 +13,7 @@ from chronotope.ingest.identity.owners import Identities, Ownership
 from chronotope.ingest.metrics.formats.exposition import ExpositionParser
 from chronotope.ingest.metrics.formats.prometheus_json import parse_query_answer
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.mapping.plainnames import selector_of
+from chronotope.ingest.metrics.mapping.plain_names import selector_of
 from chronotope.ingest.metrics.mapping.rules import preset_rules, rules_of
 from chronotope.schema.config.config import Config
 from chronotope.schema.config.metrics import PRESETS, MetricsSection

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.counters.columns import Increases
 from chronotope.ingest.metrics.formats.exposition import ExpositionParser
-from chronotope.ingest.metrics.mapping.folding import Folder
+from chronotope.ingest.metrics.mapping.aggregation import Aggregator
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
 from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.errors import InvalidConfig
@@ -101,10 +101,10 @@ def test_presets_keep_codes_and_know_errors(series: list[str], found: tuple[int,
     assert counted(*series) == found
 
 
-def config_of(folder: Path, text: str) -> Config:
+def config_of(aggregator: Path, text: str) -> Config:
     """A configuration as it is read from a file."""
-    (folder / "chronotope.yaml").write_text(text)
-    return load_config(folder / "chronotope.yaml")
+    (aggregator / "chronotope.yaml").write_text(text)
+    return load_config(aggregator / "chronotope.yaml")
 
 
 OWN = """
@@ -163,7 +163,7 @@ rise = st.tuples(
 def test_codes_add_up_to_the_increases(batches: list[list[tuple[int, ...]]], parts: float, folded: bool) -> None:
     """Whatever the batches, fractions and folds: each edge's code has what its series rose by, rounded once."""
     pipeline = MetricsPipeline(Config())
-    folder = Folder(pipeline.meanings, pipeline.counters.families, pipeline.table.names)
+    aggregator = Aggregator(pipeline.meanings, pipeline.counters.families, pipeline.table.names)
     wanted: Counter[tuple[str, str]] = Counter()
     found: Counter[tuple[str, str]] = Counter()
     for batch in batches:
@@ -177,7 +177,7 @@ def test_codes_add_up_to_the_increases(batches: list[list[tuple[int, ...]]], par
         increases = Increases(
             columns[0].astype(np.int32), columns[1].astype(np.int64), columns[2].astype(np.int64), columns[3]
         )
-        for table in pipeline.observer.observe(folder.fold(increases) if folded else increases):
+        for table in pipeline.observer.observe(aggregator.aggregate(increases) if folded else increases):
             for row in table.to_pylist():
                 found.update({(row["target"], code): calls for code, calls in row["codes"]})
     for key in wanted | found:

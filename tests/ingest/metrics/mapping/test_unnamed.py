@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.formats.exposition import ExpositionParser
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
-from chronotope.ingest.metrics.mapping.unnamed import SETTLED_MS, UnnamedCallers
+from chronotope.ingest.metrics.mapping.unnamed_callers import SETTLED_MS, UnnamedCallers
 from chronotope.schema.config.config import Config
 
 T0 = 1_700_000_000_000
