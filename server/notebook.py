@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from chronotope.schema.errors import ChronotopeError
 from chronotope.schema.storage.store import Store
-from chronotope.server.answers import parameters, questions
-from chronotope.server.answers.graph import Answer, answer_graph, answer_service, answer_services, answer_timeline
+from chronotope.server.answers import culprits, diff, events, parameters, questions
+from chronotope.server.answers.answer import Answer
+from chronotope.server.answers.graph import answer_graph, answer_service, answer_services, answer_timeline
 from chronotope.server.answers.source import source_of
-from chronotope.server.api import culprits, diff, events
 from chronotope.server.evidence.settings import Settings
 
 _ROUTES: Mapping[str, tuple[str, Any, Any]] = {

@@ -32,7 +32,8 @@ DURATION_PATTERN = r"^[1-9]\d{0,4}[smhdw]$"
 T = TypeVar("T", bound="Parameters")
 
 
-def _split(value: object) -> object:
+def split_list(value: object) -> object:
+    """Return the entries of a text with commas."""
     if not isinstance(value, str):
         return value
     return [part.strip() or part for part in value.split(",")]
@@ -51,9 +52,9 @@ def _duration(description: str, example: str) -> Any:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=300, json_schema_extra={"pattern": "^[^,]+$"})]
-Texts = Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(_split)]
-Layers = Annotated[tuple[Layer, ...], Field(min_length=1), BeforeValidator(_split)]
-Kinds = Annotated[tuple[Kind, ...], Field(min_length=1), BeforeValidator(_split)]
+Texts = Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(split_list)]
+Layers = Annotated[tuple[Layer, ...], Field(min_length=1), BeforeValidator(split_list)]
+Kinds = Annotated[tuple[Kind, ...], Field(min_length=1), BeforeValidator(split_list)]
 View = Literal["resolved", "hops"]
 _VIEW = "`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
 Time = Annotated[str, _time("A time: RFC 3339, Unix seconds or milliseconds, or relative to now.", "now-90m")]
@@ -234,6 +235,12 @@ class ServiceParameters(WindowParameters):
             focus=(service,),
             limit=MAX_LIMIT,
         )
+
+
+class PositionsParameters(Parameters):
+    """Whose positions are wanted."""
+
+    group_by: str = Field("", max_length=300, description="As of the graph: positions of groups instead of services.")
 
 
 class NoParameters(Parameters):

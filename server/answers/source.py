@@ -18,7 +18,7 @@ from chronotope.schema.storage.location import parse_store_url
 from chronotope.schema.storage.migrate import migrate, pending
 from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.storage.store import Store
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.parameters import T, parse_parameters
 from chronotope.server.evidence.settings import Settings
 

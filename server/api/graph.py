@@ -6,8 +6,8 @@ import msgspec
 from flask import Blueprint, Response
 
 from chronotope.schema.storage.store import Store
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.graph import (
-    Answer,
     answer_edge,
     answer_graph,
     answer_nodegraph,

@@ -1,19 +1,12 @@
-"""Routes that answer questions about the whole graph of a window, and how OpenAPI has them.
-
-Invariant: a description is made from the parameters and records that the route uses, and needs no component but Window:
-the records of these answers are spelled out where they stand.
-"""
+"""Routes of the questions about the whole graph of a window."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from flask import Blueprint, Response, request
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.answers.graph import answer_service
-from chronotope.server.answers.parameters import Parameters, ServiceParameters
+from chronotope.server.answers.parameters import ServiceParameters
 from chronotope.server.answers.questions import (
     BLAST_RADIUS,
     CYCLES,
@@ -28,19 +21,10 @@ from chronotope.server.answers.questions import (
     answer_paths,
     answer_single_points,
 )
-from chronotope.server.api.openapi import Json, query_parameters
+from chronotope.server.api.openapi import SERVICE_IN_PATH, described
 from chronotope.server.api.transfer import query, respond
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.questions import records
-
-_SHARED = "Window"
-_SERVICE: Json = {
-    "name": "service",
-    "in": "path",
-    "required": True,
-    "description": "A service id, percent-encoded: `shop%2Fcart`.",
-    "schema": {"type": "string", "minLength": 1},
-}
 
 
 def question_routes(store: Store, settings: Settings) -> Blueprint:
@@ -71,7 +55,7 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
             "Who depends on a service: all transitive callers, with hops and the share of their calls.",
             BlastRadiusParameters,
             records.BlastRadiusAnswer,
-            service=True,
+            SERVICE_IN_PATH,
         ),
         PATHS: described(
             "The simple paths between two services, shortest first.", PathsParameters, records.PathsAnswer
@@ -93,34 +77,3 @@ def _names_a_service() -> bool:
     """
     sent = str(request.environ.get("REQUEST_URI", "")).partition("?")[0]
     return sent.lower().endswith("%2f" + BLAST_RADIUS.rpartition("/")[2])
-
-
-def described(summary: str, model: type[Parameters], record: type, *, service: bool = False) -> Json:
-    """Return the path item of a route; `service`: its path holds one."""
-    (schema,), components = msgspec.json.schema_components([record], ref_template="#/components/schemas/{name}")
-    parameters = query_parameters(model)
-    for parameter in parameters:
-        field = model.model_fields.get(parameter["name"])
-        parameter["required"] = field is not None and field.is_required()
-    names_services = service or any(parameter["required"] for parameter in parameters)
-    statuses = ["400", *(["404"] if names_services else []), "422", "503"]
-    refusals = {status: {"$ref": f"#/components/responses/{status}"} for status in statuses}
-    content = {"application/json": {"schema": _spelled_out(schema, components)}}
-    return {
-        "get": {
-            "summary": summary,
-            "parameters": [*([_SERVICE] if service else []), *parameters],
-            "responses": {"200": {"description": "The answer.", "content": content}, **refusals},
-        }
-    }
-
-
-def _spelled_out(schema: Any, components: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_spelled_out(part, components) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    if name and name != _SHARED:
-        return _spelled_out(components[name], components)
-    return {key: _spelled_out(value, components) for key, value in schema.items()}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, request
 
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.parameters import T, parse_parameters
 
 _PLAIN = ("application/json", "application/problem+json", "application/graphml+xml", "application/javascript")

@@ -12,8 +12,8 @@ import click
 import msgspec
 from msgspec import UnsetType
 
+from chronotope.server.answers.culprits import PATH, CulpritsParameters, answer_culprits
 from chronotope.server.answers.source import source_of
-from chronotope.server.api.culprits import PATH, CulpritsParameters, answer_culprits
 from chronotope.server.cli.options import given_of, reading_options
 from chronotope.server.culprits.records import CulpritsAnswer
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chronotope.server.answers.diff import PATH, DiffParameters, answer_diff
 from chronotope.server.answers.source import source_of
-from chronotope.server.api.diff import PATH, DiffParameters, answer_diff
 from chronotope.server.cli.options import given_of, reading_options
 from chronotope.server.diff.changes import Change
 from chronotope.server.diff.difference import Diff, DiffEdge

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chronotope.server.answers.events import PATH, EventsParameters, answer_events
 from chronotope.server.answers.source import source_of
-from chronotope.server.api.events import PATH, EventsParameters, answer_events
 from chronotope.server.cli.options import given_of, reading_options
 from chronotope.server.events.event import EventRecord, Events
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from chronotope.server.answers.findings import PATH, FindingsParameters, answer_findings
 from chronotope.server.answers.source import source_of
-from chronotope.server.api.findings import PATH, FindingsParameters, answer_findings
 from chronotope.server.cli.options import given_of, reading_options
 
 

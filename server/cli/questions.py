@@ -16,7 +16,7 @@ from msgspec import UnsetType
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.answers import questions
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.source import source_of
 from chronotope.server.cli.options import given_of, reading_options
 from chronotope.server.evidence.settings import Settings

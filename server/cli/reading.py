@@ -9,8 +9,8 @@ from urllib.parse import quote
 import click
 
 from chronotope.schema.storage.store import Store
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.graph import (
-    Answer,
     answer_edge,
     answer_graph,
     answer_service,

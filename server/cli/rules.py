@@ -19,8 +19,8 @@ from chronotope.schema.config.rules import load_rules
 from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.times import format_duration
 from chronotope.server.answers.parameters import parse_parameters
+from chronotope.server.answers.rules import CHECK_PATH, CheckParameters, answer_check
 from chronotope.server.answers.source import open_to_read, post_text, source_of
-from chronotope.server.api.rules import CHECK_PATH, CheckParameters, answer_check
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.backtest import Checks, RuleCheck
 

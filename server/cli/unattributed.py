@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chronotope.schema.storage.store import Store
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.source import source_of
-from chronotope.server.api.unattributed import PATH, UnattributedParameters, answer_unattributed
+from chronotope.server.answers.unattributed import PATH, UnattributedParameters, answer_unattributed
 from chronotope.server.cli.options import given_of, reading_options
 from chronotope.server.evidence.settings import Settings
 

@@ -27,11 +27,10 @@ from chronotope.schema.times import format_time
 from chronotope.server.events.event import record_of
 from chronotope.server.events.table import read_detected
 from chronotope.server.evidence.columns import EdgeColumns, keep_edges
-from chronotope.server.evidence.levels import plan_window
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.windows import read_window
 from chronotope.server.graph.assemble import edge_records
-from chronotope.server.graph.reading import read_edges
 
 MOST_CLIENTS = 16
 WINDOW_S = 60  # of each graph: an edge called every half minute does not come and go
@@ -179,8 +178,7 @@ class Hub:
         if last is not None and last[0] == at_ms:
             return last[1]
         question = Question(start_ms=max(at_ms - WINDOW_S * 1000, 0), end_ms=at_ms)
-        plan = plan_window(question.start_ms, question.end_ms, self._settings.retention, self._settings.clock())
-        columns = read_edges(self._store, plan, question)
+        columns = read_window(self._store, self._settings, question, self._settings.clock())[1]
         self._last = at_ms, columns
         return columns
 

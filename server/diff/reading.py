@@ -16,9 +16,8 @@ from chronotope.server.evidence.levels import Plan, plan_window
 from chronotope.server.evidence.lifetimes import lifetimes_of, lifetimes_queries
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.evidence.statement import counts_query, latency_query
 from chronotope.server.evidence.sub_windows import SlotPlan, plan_slots, slots_of, slots_query
-from chronotope.server.evidence.windows import put_together
+from chronotope.server.evidence.windows import read_windows
 from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.reading import check_focus, directory_of, directory_queries
 
@@ -74,15 +73,10 @@ def _read_pair(
     seen = set(coded(lifetimes, "layer")[1])
     layers = [name for name in question.layers or LAYERS if name in seen]
     asked = [cut for cut in cuts if cut.count and layers]
-    answers = store.query_together(
-        counts_query(plans, question),
-        *(slots_query(cut, question, layers) for cut in asked),
-        *([latency_query(plans, question)] if question.full else []),
-    )
-    latency = answers.pop() if question.full else None
-    windows = put_together(store, plans, question, answers[0], lifetimes, latency)
+    queries = [slots_query(cut, question, layers) for cut in asked]
+    windows, answers = read_windows(store, plans, question, queries, lifetimes)
     before, after = windows.columns
-    tables = iter(answers[1:])
+    tables = iter(answers)
     slots = [
         slots_of(next(tables), cut, layers, columns, windows.numbers, full=question.full) if cut in asked else {}
         for cut, columns in zip(cuts, windows.columns, strict=True)

@@ -5,7 +5,7 @@ Invariant: names are sorted, and edges are in the order of (source, target, prot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -169,13 +169,13 @@ def keep_histograms(histograms: Histograms | None, place: np.ndarray) -> Histogr
     return Histograms(edge[rows], offsets, histograms.buckets[entries], histograms.counts[entries])
 
 
-def place_latency(columns: EdgeColumns, latency: pa.Table, edge: np.ndarray) -> None:
-    """Fill in histograms and codes of R rows whose edges are known, int64[R]; -1 drops one."""
+def add_latency(layers: Mapping[str, LayerColumns], latency: pa.Table, edge: np.ndarray) -> None:
+    """Fill in histograms and codes from R rows whose edges are known, int64[R]; -1 drops one."""
     layer_codes, layer_names = coded(latency, "layer")
     by_target = as_int(latency, "by_target").astype(bool)
     every, by_code = histograms_of(latency), codes_of(latency)
     for code, name in enumerate(layer_names):
-        layer = columns.layers.get(name)
+        layer = layers.get(name)
         if layer is None:
             continue
         wanted = (layer_codes == code) & (edge >= 0)

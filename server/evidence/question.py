@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VIEWS = ("resolved", "hops")
-DIRECTIONS = ("both", "upstream", "downstream")
 FORMATS = ("json", "nodegraph", "dot", "graphml", "mermaid")
 DEFAULT_LIMIT = 10_000
 

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.schema.storage.store import Store
+from chronotope.schema.storage.store import Asked, Store
 from chronotope.server.evidence.columns import (
     EdgeColumns,
+    add_latency,
     alive_somewhere,
     as_int,
     coded,
@@ -23,7 +24,6 @@ from chronotope.server.evidence.columns import (
     find_numbers,
     keep_edges,
     layers_of,
-    place_latency,
     routes_of,
 )
 from chronotope.server.evidence.confidence import (
@@ -35,11 +35,13 @@ from chronotope.server.evidence.confidence import (
     read_guesses,
     seen_alone,
 )
-from chronotope.server.evidence.levels import Plan
-from chronotope.server.evidence.lifetimes import forget_lookups, read_lifetimes
+from chronotope.server.evidence.joining import joins
+from chronotope.server.evidence.levels import Plan, plan_window
+from chronotope.server.evidence.lifetimes import forget_lookups, lifetimes_of, lifetimes_queries, read_lifetimes
 from chronotope.server.evidence.numbering import Known, Numbers, known_edges, numbered, renumbered
 from chronotope.server.evidence.question import Question
-from chronotope.server.evidence.statement import some_evidence
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.statement import counts_query, latency_query, some_evidence
 
 _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some of these an edge has a lifetime
 
@@ -56,6 +58,58 @@ class Windows:
         if mask.all():
             return self
         return Windows([keep_edges(own, mask) for own in self.columns], self.numbers.keep(mask))
+
+
+def read_window(store: Store, settings: Settings, question: Question, now_ms: int) -> tuple[Plan, EdgeColumns]:
+    """Return how a question's window is read, and all its edges.
+
+    Raises:
+        InvalidWindow: the window is empty.
+        StoreError: the store cannot answer.
+    """
+    plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
+    return plan, read_edges(store, plan, question)[0]
+
+
+def read_edges(
+    store: Store, plan: Plan, question: Question, others: Sequence[Asked] = ()
+) -> tuple[EdgeColumns, list[pa.Table]]:
+    """Return all edges of a planned window, and the answers to other queries that are sent at the same time."""
+    if not question.protocols or not joins(question.layers):
+        windows, answers = read_windows(store, [plan], question, others)
+        return windows.columns[0], answers
+    # A flow may turn out to be of another protocol, so protocols are filtered after the joining.
+    windows, answers = read_windows(store, [plan], replace(question, protocols=()), others)
+    common = windows.columns[0]
+    wanted = np.array([protocol in question.protocols for protocol in common.protocols], np.bool_)
+    return windows.keep(wanted[common.protocol]).columns[0], answers
+
+
+def read_windows(
+    store: Store,
+    plans: Sequence[Plan],
+    question: Question,
+    others: Sequence[Asked] = (),
+    lifetimes: pa.Table | None = None,
+) -> tuple[Windows, list[pa.Table]]:
+    """Return one window or two over the same edges, and the answers to other queries that are sent at the same time.
+
+    Args:
+        store: open and migrated.
+        plans: of one window or two.
+        question: its layers, view, protocols and `full` count, not its window.
+        others: queries whose answers the caller wants too.
+        lifetimes: of all edges, where the caller has read them already.
+    """
+    queries = [counts_query(plans, question)]
+    queries += [latency_query(plans, question)] if question.full else []
+    queries += lifetimes_queries() if lifetimes is None else ()
+    answers = store.query_together(*queries, *others)
+    own, rest = iter(answers[: len(queries)]), answers[len(queries) :]
+    counts, latency = next(own), next(own) if question.full else None
+    if lifetimes is None:
+        lifetimes = lifetimes_of(store, *own)
+    return put_together(store, plans, question, counts, lifetimes, latency), rest
 
 
 def put_together(
@@ -93,7 +147,7 @@ def put_together(
     if latency is not None:
         place, side = numbered(latency, numbers), _sides(latency)
         for at, columns in enumerate(windows):
-            place_latency(columns, latency, np.where(side == at, place, -1))
+            add_latency(columns.layers, latency, np.where(side == at, place, -1))
     return Windows(windows, numbers).keep(np.logical_or.reduce([alive_somewhere(columns) for columns in windows]))
 
 

@@ -12,15 +12,8 @@ from chronotope.schema.errors import NotFound
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, shortened
-from chronotope.server.evidence.codes import code_columns, codes_of
-from chronotope.server.evidence.columns import (
-    LayerColumns,
-    as_int,
-    coded,
-    histograms_of,
-    keep_histograms,
-    layer_columns,
-)
+from chronotope.server.evidence.codes import code_columns
+from chronotope.server.evidence.columns import LayerColumns, add_latency, as_int, layers_of
 from chronotope.server.evidence.confidence import read_estimates, read_guess
 from chronotope.server.evidence.joining import read_joined_protocols
 from chronotope.server.evidence.lifetimes import read_lifetimes
@@ -118,7 +111,8 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     counts = _read_counts(store, steps, question, asked)
     layers = _layers(counts, steps.count)
     if question.full:
-        _add_latency(layers, _read_latency(store, steps, question, asked), steps.count)
+        latency = _read_latency(store, steps, question, asked)
+        add_latency(layers, latency, as_int(latency, "step"))
     confidence, inferred = _sureness(store, steps, question, ends, joined, counts, layers, found)
     return EdgeSeries(
         edge,
@@ -171,30 +165,9 @@ def _read(
     return store.query(sql, parameters)
 
 
-def _layers(counts: pa.Table, count: int) -> dict[str, LayerColumns]:
-    step, by_target = as_int(counts, "step"), as_int(counts, "by_target").astype(bool)
-    skipped = ("step", "layer", "by_target", "routes")
-    sums = {name: as_int(counts, name) for name in counts.column_names if name not in skipped}
-    codes, names = coded(counts, "layer")
-    layers = {}
-    for code, name in enumerate(names):
-        rows = np.flatnonzero(codes == code)
-        own = {measure: values[rows] for measure, values in sums.items()}
-        layer = layer_columns(step[rows], own, by_target[rows], count)
-        if layer.alive.any():
-            layers[name] = layer
-    return layers
-
-
-def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int) -> None:
-    step, by_target = as_int(latency, "step"), as_int(latency, "by_target").astype(bool)
-    codes, names = coded(latency, "layer")
-    every, by_code = histograms_of(latency), codes_of(latency)
-    for code, name in enumerate(names):
-        if name in layers:
-            wanted = (codes == code) & (layers[name].by_target[step] == by_target)
-            layers[name].histograms = keep_histograms(every, np.where(wanted, step, -1))
-            layers[name].codes = by_code.moved(np.where(wanted, step, -1))
+def _layers(counts: pa.Table, steps: int) -> dict[str, LayerColumns]:
+    found = layers_of(counts, as_int(counts, "step"), steps, apart=("step",))
+    return {name: layer for name, layer in found.items() if layer.alive.any()}
 
 
 def _sureness(
@@ -207,7 +180,7 @@ def _sureness(
     layers: dict[str, LayerColumns],
     lifetimes: pa.Table,
 ) -> tuple[float, bool]:
-    """How sure the edge is, and whether it is only inferred, as graphs say it, see doubts.py."""
+    """How sure the edge is, and whether it is only inferred, as graphs say it, see evidence/confidence.py."""
     routes = [route for routes in counts.column("routes").to_pylist() for route in routes]
     if set(layers) != {"network"} or not routes:
         return 1.0, False

@@ -11,7 +11,7 @@ from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.intermediaries.declared import intermediary_claims
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
-from chronotope.server.api.unattributed import Explain, Reason
+from chronotope.server.answers.unattributed import Explain, Reason
 
 
 def known_identities(store: Store, config: Config) -> KnownIdentities:
