@@ -11,7 +11,7 @@ from chronotope.schema.times import shortened
 from chronotope.server.answers.answer import Answer, tagged
 from chronotope.server.answers.diff import BEFORE_PATTERN, parse_before
 from chronotope.server.answers.parameters import Layers, WindowParameters
-from chronotope.server.culprits.asking import find_culprits
+from chronotope.server.culprits.analysis import find_culprits
 from chronotope.server.culprits.records import answer_of
 from chronotope.server.evidence.directory import read_attributes, read_kinds
 from chronotope.server.evidence.settings import Settings

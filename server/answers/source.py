@@ -22,7 +22,7 @@ from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.parameters import T, parse_parameters
 from chronotope.server.evidence.settings import Settings
 
-Given = Sequence[tuple[str, Sequence[str]]]
+QueryItems = Sequence[tuple[str, Sequence[str]]]
 TIMEOUT_S = 60
 
 
@@ -41,7 +41,7 @@ class Source:
         self,
         route: str,
         model: type[T],
-        given: Given,
+        given: QueryItems,
         answer: Callable[[Store, Settings, T, int], Answer],
     ) -> bytes:
         """Return the body of an answer.
@@ -100,7 +100,7 @@ def open_to_read(url: str) -> Store:
     return store
 
 
-def _fetch(server: str, route: str, given: Given) -> bytes:
+def _fetch(server: str, route: str, given: QueryItems) -> bytes:
     query = urlencode([(name, ",".join(values)) for name, values in given])
     url = f"{server}{route}{'?' + query if query else ''}"
     return _answer_of(server, Request(url, headers={"Accept": "*/*"}), TIMEOUT_S)

@@ -20,7 +20,7 @@ from chronotope.server.evidence.directory import read_kinds
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.evidence.windows import read_window
-from chronotope.server.findings.unowned import BareAddress, bare_addresses, read_ports
+from chronotope.server.findings.unowned import UnownedAddress, read_ports, unowned_addresses
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import window_of
 
@@ -81,7 +81,7 @@ def answer_unattributed(
     start_ms, end_ms = parameters.interval(now_ms)
     question = Question(start_ms=start_ms, end_ms=end_ms, layers=("network",), view="hops")
     plan, columns = read_window(store, settings, question, now_ms)
-    found, total = bare_addresses(columns, parameters.limit)
+    found, total = unowned_addresses(columns, parameters.limit)
     names = [each.address for each in found]
     ports = read_ports(store, names, plan.start_s, plan.end_s) if names else {}
     kinds, reasons = read_kinds(store), explain(names, plan.start_s * 1000, plan.end_s * 1000)
@@ -93,7 +93,7 @@ def answer_unattributed(
 
 
 def _record(
-    found: BareAddress, kind: str, ports: Sequence[int], reason: Reason, claims: Sequence[tuple[str, int, int]]
+    found: UnownedAddress, kind: str, ports: Sequence[int], reason: Reason, claims: Sequence[tuple[str, int, int]]
 ) -> Unattributed:
     return Unattributed(
         found.address,

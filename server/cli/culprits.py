@@ -14,7 +14,7 @@ from msgspec import UnsetType
 
 from chronotope.server.answers.culprits import PATH, CulpritsParameters, answer_culprits
 from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.culprits.records import CulpritsAnswer
 
 
@@ -28,7 +28,7 @@ def culprits(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope culprits --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 5m
       chronotope culprits --server http://127.0.0.1:8428 --window 10m --baseline -1d
     """
-    given = given_of(CulpritsParameters, options)
+    given = query_items(CulpritsParameters, options)
     body = source_of(store, server).read(PATH, CulpritsParameters, given, answer_culprits)
     if form == "json":
         sys.stdout.buffer.write(body)

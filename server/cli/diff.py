@@ -18,7 +18,7 @@ from rich.text import Text
 
 from chronotope.server.answers.diff import PATH, DiffParameters, answer_diff
 from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.diff.changes import Change
 from chronotope.server.diff.difference import Diff, DiffEdge
 from chronotope.server.export.nodegraph import errors_text, rate_text
@@ -38,7 +38,7 @@ def diff(store: str | None, server: str | None, form: str, **options: Any) -> No
       chronotope diff --store chdb:///tmp/topology --before 2026-01-31T12:00:00Z --after 2026-01-31T13:00:00Z
       chronotope diff --server http://127.0.0.1:8428 --before -7d --window 1h --measures full
     """
-    given = given_of(DiffParameters, options)
+    given = query_items(DiffParameters, options)
     body = source_of(store, server).read(PATH, DiffParameters, given, answer_diff)
     if form == "json":
         sys.stdout.buffer.write(body)

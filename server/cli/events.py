@@ -17,7 +17,7 @@ from rich.text import Text
 
 from chronotope.server.answers.events import PATH, EventsParameters, answer_events
 from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.events.event import EventRecord, Events
 
 _COLUMNS = ("time", "type", "source or service", "target", "protocol", "layers", "p", "after", "rule or title")
@@ -33,7 +33,7 @@ def events(store: str | None, server: str | None, form: str, **options: Any) -> 
       chronotope events --store chdb:///tmp/topology --from now-1d
       chronotope events --server http://127.0.0.1:8428 --type vanished_dependency --service shop/cart
     """
-    given = given_of(EventsParameters, options)
+    given = query_items(EventsParameters, options)
     body = source_of(store, server).read(PATH, EventsParameters, given, answer_events)
     if form == "json":
         sys.stdout.buffer.write(body)

@@ -10,7 +10,7 @@ import click
 
 from chronotope.server.answers.findings import PATH, FindingsParameters, answer_findings
 from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 
 
 @click.command()
@@ -23,7 +23,7 @@ def findings(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope findings --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope findings --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(FindingsParameters, options)
+    given = query_items(FindingsParameters, options)
     body = source_of(store, server).read(PATH, FindingsParameters, given, answer_findings)
     if form == "json":
         sys.stdout.buffer.write(body)

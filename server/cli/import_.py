@@ -70,7 +70,7 @@ def import_(
         result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
         _resolve(store, config)
         _find_events(store, config)
-        _keep_catalogue(store, config)
+        _refresh_catalogue(store, config)
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
@@ -87,16 +87,16 @@ def _resolve(store: Store, config: Config) -> None:
 
 def _find_events(store: Store, config: Config) -> None:
     """Find which dependencies appeared and vanished in what was imported, as a server would."""
-    from chronotope.server.detection.watching import find_events
+    from chronotope.server.detection.watcher import find_events
 
     find_events(store, config.events, now_ms)
 
 
-def _keep_catalogue(store: Store, config: Config) -> None:
+def _refresh_catalogue(store: Store, config: Config) -> None:
     """Write what the catalogue says of the services that there are now, as a server would."""
-    from chronotope.server.context.refresh import CatalogueKeeper
+    from chronotope.server.context.refresh import CatalogueRefresh
 
-    CatalogueKeeper(store, config, now_ms).round()
+    CatalogueRefresh(store, config, now_ms).round()
 
 
 def import_metrics(

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from chronotope.server.answers.parameters import Parameters, accepted
-from chronotope.server.answers.source import Given
+from chronotope.server.answers.source import QueryItems
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +42,7 @@ def reading_options(model: type[Parameters], *, forms: tuple[str, ...] = ()) -> 
     return decorate
 
 
-def given_of(model: type[Parameters], options: dict[str, Any]) -> Given:
+def query_items(model: type[Parameters], options: dict[str, Any]) -> QueryItems:
     """Return the parameters that options gave, as a query would."""
     lists = accepted(model)
     given = []

@@ -18,7 +18,7 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.answers import questions
 from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.graph.answer import Window
 from chronotope.server.questions.records import BlastRadiusAnswer, CyclesAnswer, PathsAnswer, SinglePointsAnswer
@@ -40,7 +40,7 @@ def blast_radius(service: str, store: str | None, server: str | None, form: str,
         return questions.answer_blast_radius(opened, settings, service, parameters, now_ms)
 
     route = questions.BLAST_RADIUS.replace("{service}", quote(service, safe=""))
-    given = given_of(questions.BlastRadiusParameters, options)
+    given = query_items(questions.BlastRadiusParameters, options)
     body = source_of(store, server).read(route, questions.BlastRadiusParameters, given, answer)
     if form == "json":
         return _json(body)
@@ -63,7 +63,7 @@ def paths(store: str | None, server: str | None, form: str, **options: Any) -> N
       chronotope paths --source shop/front --target shop/db --store chdb:///tmp/topology --window 1h
       chronotope paths --source shop/front --target shop/db --server http://127.0.0.1:8428 --max-hops 4
     """
-    given = given_of(questions.PathsParameters, options)
+    given = query_items(questions.PathsParameters, options)
     body = source_of(store, server).read(questions.PATHS, questions.PathsParameters, given, questions.answer_paths)
     if form == "json":
         return _json(body)
@@ -83,7 +83,7 @@ def cycles(store: str | None, server: str | None, form: str, **options: Any) -> 
       chronotope cycles --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope cycles --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(questions.CyclesParameters, options)
+    given = query_items(questions.CyclesParameters, options)
     body = source_of(store, server).read(questions.CYCLES, questions.CyclesParameters, given, questions.answer_cycles)
     if form == "json":
         return _json(body)
@@ -105,7 +105,7 @@ def single_points(store: str | None, server: str | None, form: str, **options: A
       chronotope single-points-of-failure --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope single-points-of-failure --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(questions.SinglePointsParameters, options)
+    given = query_items(questions.SinglePointsParameters, options)
     source, answer = source_of(store, server), questions.answer_single_points
     body = source.read(questions.SINGLE_POINTS, questions.SinglePointsParameters, given, answer)
     if form == "json":

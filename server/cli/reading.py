@@ -26,7 +26,7 @@ from chronotope.server.answers.parameters import (
 )
 from chronotope.server.answers.source import source_of
 from chronotope.server.cli import tables
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.evidence.question import FORMATS
 from chronotope.server.evidence.settings import Settings
 
@@ -43,7 +43,7 @@ def graph(store: str | None, server: str | None, form: str, **options: Any) -> N
       chronotope graph --server http://127.0.0.1:8428 --focus shop/cart --depth 2 --direction upstream
       chronotope graph --store chdb:///tmp/topology --group-by namespace --format mermaid
     """
-    given = list(given_of(GraphParameters, options))
+    given = list(query_items(GraphParameters, options))
     if form in FORMATS[1:]:
         given.append(("format", [form]))
     body = source_of(store, server).read("/api/v1/graph", GraphParameters, given, answer_graph)
@@ -60,7 +60,7 @@ def timeline(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope timeline --store chdb:///tmp/topology --from now-1d --step 1h
       chronotope timeline --server http://127.0.0.1:8428 --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
     """
-    given = given_of(TimelineParameters, options)
+    given = query_items(TimelineParameters, options)
     body = source_of(store, server).read("/api/v1/timeline", TimelineParameters, given, answer_timeline)
     _print(body, form, tables.print_timeline)
 
@@ -78,7 +78,7 @@ def services(service: str | None, store: str | None, server: str | None, form: s
       chronotope services shop/cart --store chdb:///tmp/topology
     """
     source = source_of(store, server)
-    given = given_of(ServicesParameters, options)
+    given = query_items(ServicesParameters, options)
     if service is None:
         body = source.read("/api/v1/services", ServicesParameters, given, answer_services)
         _print(body, form, tables.print_services)
@@ -106,7 +106,7 @@ def edge(edge_id: str, store: str | None, server: str | None, form: str, **optio
     def answer(opened: Store, settings: Settings, parameters: SeriesParameters, now_ms: int) -> Answer:
         return answer_edge(opened, settings, edge_id, parameters, now_ms)
 
-    given = given_of(SeriesParameters, options)
+    given = query_items(SeriesParameters, options)
     body = source_of(store, server).read(_route("edges", edge_id), SeriesParameters, given, answer)
     _print(body, form, tables.print_series)
 

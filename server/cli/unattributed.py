@@ -15,7 +15,7 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.source import source_of
 from chronotope.server.answers.unattributed import PATH, UnattributedParameters, answer_unattributed
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import query_items, reading_options
 from chronotope.server.evidence.settings import Settings
 
 _REASONS = {
@@ -44,7 +44,7 @@ def unattributed(store: str | None, server: str | None, form: str, names: bool, 
       chronotope unattributed --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope unattributed --server http://127.0.0.1:8428 --window 1d --names
     """
-    given = given_of(UnattributedParameters, options)
+    given = query_items(UnattributedParameters, options)
     body = source_of(store, server).read(PATH, UnattributedParameters, given, _from_store)
     if form == "json":
         sys.stdout.buffer.write(body)

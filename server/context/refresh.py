@@ -22,7 +22,7 @@ ROUND_S = 60.0
 _STAMP = pa.timestamp("ms", tz="UTC")
 
 
-class CatalogueKeeper:
+class CatalogueRefresh:
     """Reads the catalogue each minute, for its files change and new services come; `rounds` starts and stops that."""
 
     def __init__(self, store: Store, config: Config, clock: Callable[[], int]) -> None:
@@ -67,7 +67,7 @@ def write_facts(store: Store, facts: list[tuple[str, str, str]], at_ms: int) -> 
     )
 
 
-def says_something(config: Config) -> bool:
+def has_catalogue(config: Config) -> bool:
     """Return whether a configuration has anything for a keeper."""
     said: list[Mapping[str, str]] = [entry.attributes for entry in config.identities]
     return bool(config.catalogue) or any(said)

@@ -12,9 +12,9 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.server.context.records import Change, change_records
-from chronotope.server.culprits.asking import Findings
-from chronotope.server.culprits.blame import Culprit, weigh
+from chronotope.server.culprits.analysis import Analysis
 from chronotope.server.culprits.effects import confidence
+from chronotope.server.culprits.ranking import Culprit, weigh
 from chronotope.server.culprits.symptoms import KINDS, TIMES
 from chronotope.server.diff.significance import DEFAULT_SIGNIFICANCE, MIN_FACTOR
 from chronotope.server.graph.answer import Kind, Layer, Window
@@ -70,7 +70,7 @@ class CulpritsAnswer(Struct):
 
 
 def answer_of(
-    found: Findings, kinds: Mapping[str, Any], attributes: Mapping[str, dict[str, str]], limit: int
+    found: Analysis, kinds: Mapping[str, Any], attributes: Mapping[str, dict[str, str]], limit: int
 ) -> CulpritsAnswer:
     """Return the answer with at most `limit` culprits."""
     effects = found.effects
@@ -108,7 +108,7 @@ def answer_of(
     return answer
 
 
-def _note(found: Findings, beyond_chance: bool) -> str:
+def _note(found: Analysis, beyond_chance: bool) -> str:
     notes = []
     if not found.layers:
         notes.append("No layer has evidence in both windows: there is nothing to compare; baseline chooses another.")
@@ -122,7 +122,7 @@ def _note(found: Findings, beyond_chance: bool) -> str:
 class _Words:
     """Says symptoms."""
 
-    def __init__(self, found: Findings) -> None:
+    def __init__(self, found: Analysis) -> None:
         self.found = found
         self.weights = weigh(found.symptoms, found.effects)
         slow = np.isin(found.symptoms.kind, TIMES) & (found.effects.effect >= _LEAST) & (self.weights > 0)

@@ -27,7 +27,7 @@ class Grafana:
         self._headers = {**entry.sent_headers, **({"Authorization": f"Bearer {token}"} if token else {})}
         self._timeout_s = timeout_s
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
+    def send(self, notice: Notice, now_ms: int) -> None:
         """Make an alert's annotation, or give it its end.
 
         Raises:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Receiver(Protocol):
     """Who is told once of each notice."""
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
+    def send(self, notice: Notice, now_ms: int) -> None:
         """Send a notice, or raise Undelivered or Unwanted."""
 
 
@@ -48,7 +48,7 @@ class DeliveryMetrics:
         )
 
 
-class Teller(ABC):
+class Notifier(ABC):
     """Tells one receiver whatever `round` does, when something changed or its time has come; `rounds` starts it."""
 
     def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
@@ -58,11 +58,11 @@ class Teller(ABC):
         self._every_s = self._pause_s = every_s
         self._failures = 0
         self._standing: Sequence[Standing] | None = None
-        self.rounds = Repeating(f"tell {name}", self._tell_all, self._failed, lambda: self._pause_s)
+        self.rounds = Repeating(f"tell {name}", self._notify, self._failed, lambda: self._pause_s)
         for outcome in ("delivered", "failed", "dropped"):
             metrics.sent.labels(name, outcome)
 
-    def hear(self, standing: Sequence[Standing], changed: bool) -> None:
+    def update(self, standing: Sequence[Standing], changed: bool) -> None:
         """Take what stands now; returns at once."""
         first = self._standing is None
         self._standing = standing
@@ -77,7 +77,7 @@ class Teller(ABC):
             Undelivered: to be tried again.
         """
 
-    def _tell_all(self) -> None:
+    def _notify(self) -> None:
         if self._standing is None:
             return
         self.round(self._standing)
@@ -92,7 +92,7 @@ class Teller(ABC):
         log_failure(logger, "a receiver is not told", error, receiver=self.name, next_try_s=round(self._pause_s))
 
 
-class NoticeTeller(Teller):
+class NoticeNotifier(Notifier):
     """Tells each notice once."""
 
     def __init__(
@@ -106,28 +106,28 @@ class NoticeTeller(Teller):
 
     def round(self, standing: Sequence[Standing]) -> None:
         """Tell what is owed, oldest first."""
-        owed = self._outbox.owed(standing, self.clock())
-        for at, notice in enumerate(owed):
-            self.metrics.waiting.labels(self.name).set(len(owed) - at)
+        due = self._outbox.due(standing, self.clock())
+        for at, notice in enumerate(due):
+            self.metrics.waiting.labels(self.name).set(len(due) - at)
             if self.rounds.stopping.is_set():
                 return
             outcome = "dropped"
             if self.clock() - notice.at_ms <= self._give_up_after_ms:
-                outcome = self._tell(notice)
-            self._outbox.settle(notice.id, outcome, self.clock())
+                outcome = self._send_notice(notice)
+            self._outbox.record_outcome(notice.id, outcome, self.clock())
             self.metrics.sent.labels(self.name, outcome).inc()
         self.metrics.waiting.labels(self.name).set(0)
 
-    def _tell(self, notice: Notice) -> str:
+    def _send_notice(self, notice: Notice) -> str:
         try:
-            self._receiver.tell(notice, self.clock())
+            self._receiver.send(notice, self.clock())
         except Unwanted as error:
             logger.warning("%s refuses a notice for good: %s", self.name, error)
             return "dropped"
         return "delivered"
 
 
-class AlertmanagerTeller(Teller):
+class AlertmanagerNotifier(Notifier):
     """Tells one Alertmanager everything that stands, each round again."""
 
     def __init__(
@@ -150,21 +150,21 @@ class AlertmanagerTeller(Teller):
             self.metrics.sent.labels(self.name, "delivered").inc()
 
 
-def tellers_of(
+def notifiers_of(
     config: DeliverySection, store: Store, registry: CollectorRegistry, clock: Callable[[], int]
-) -> list[Teller]:
+) -> list[Notifier]:
     """Return a teller for each receiver of the configuration; none has started.
 
     Raises:
         InvalidConfig: the file of a secret cannot be read.
     """
     metrics = DeliveryMetrics(registry)
-    tellers: list[Teller] = [AlertmanagerTeller(entry, config, metrics, clock) for entry in config.alertmanagers]
+    notifiers: list[Notifier] = [AlertmanagerNotifier(entry, config, metrics, clock) for entry in config.alertmanagers]
     receivers: list[tuple[str, Receiver]] = [
         (entry.shown, Webhook(entry, config.timeout, config.external_url)) for entry in config.webhooks
     ]
     receivers += [(entry.shown, Grafana(entry, config.timeout)) for entry in config.grafana]
-    tellers += [
-        NoticeTeller(name, receiver, store, config.give_up_after, metrics, clock) for name, receiver in receivers
+    notifiers += [
+        NoticeNotifier(name, receiver, store, config.give_up_after, metrics, clock) for name, receiver in receivers
     ]
-    return tellers
+    return notifiers

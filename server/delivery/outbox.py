@@ -31,7 +31,7 @@ class Outbox:
         self._receiver = receiver
         self._known_since_ms = 0
 
-    def owed(self, standing: Sequence[Standing], now_ms: int) -> list[Notice]:
+    def due(self, standing: Sequence[Standing], now_ms: int) -> list[Notice]:
         """Return the notices that were neither delivered nor dropped, in order of time.
 
         Raises:
@@ -41,14 +41,14 @@ class Outbox:
         rows = self._store.rows(_KNOWN, {"receiver": self._receiver, "ids": [notice.id for notice in notices]})
         known = {str(id_): int(at_ms) for id_, at_ms in rows}
         if "" not in known:
-            self.settle("", "known", now_ms)
+            self.record_outcome("", "known", now_ms)
             known[""] = now_ms
-        told = {notice.standing.alert.fingerprint for notice in notices if notice.id in known}
-        owed = [notice for notice in notices if notice.id not in known]
-        owed = [notice for notice in owed if self._concerns(notice, known[""], told)]
-        return sorted(owed, key=lambda notice: (notice.at_ms, notice.status != "firing", notice.id))
+        notified = {notice.standing.alert.fingerprint for notice in notices if notice.id in known}
+        due = [notice for notice in notices if notice.id not in known]
+        due = [notice for notice in due if self._concerns(notice, known[""], notified)]
+        return sorted(due, key=lambda notice: (notice.at_ms, notice.status != "firing", notice.id))
 
-    def settle(self, notice_id: str, outcome: str, now_ms: int) -> None:
+    def record_outcome(self, notice_id: str, outcome: str, now_ms: int) -> None:
         """Write what became of a notice: `delivered` or `dropped`."""
         row = {
             "receiver": pa.array([self._receiver]),
@@ -58,7 +58,7 @@ class Outbox:
         }
         self._store.insert("notifications", pa.table(row))
 
-    def _concerns(self, notice: Notice, since_ms: int, told: set[str]) -> bool:
+    def _concerns(self, notice: Notice, since_ms: int, notified: set[str]) -> bool:
         """Not what was over before the receiver was known, unless it was told of its beginning."""
         ended_ms = notice.standing.state.resolved_ms
-        return not ended_ms or ended_ms >= since_ms or notice.standing.alert.fingerprint in told
+        return not ended_ms or ended_ms >= since_ms or notice.standing.alert.fingerprint in notified

@@ -30,7 +30,7 @@ class Webhook:
         self._timeout_s = timeout_s
         self._external_url = external_url
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
+    def send(self, notice: Notice, now_ms: int) -> None:
         """Send a notice.
 
         Raises:

@@ -106,7 +106,7 @@ class _Layer:
         self.name = name
         self.significance = significance
         self.parts = [columns.layers.get(name) for columns in (pair.before, pair.after)]
-        self.slots = [own.get(name, {}) for own in pair.slots]
+        self.sub_windows = [own.get(name, {}) for own in pair.sub_windows]
         alive = pair.alive
         seen = np.logical_or.reduce([part.alive for part in self.parts if part is not None])
         self.edge = np.flatnonzero(alive[0] & alive[1] & seen)
@@ -123,12 +123,12 @@ class _Layer:
         return before, after
 
     def parts_of(self, *measures: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slots of measures, added up; where a layer is silent there are slots of 0."""
-        count = max((own[measures[0]].shape[1] for own in self.slots if own), default=0)
+        """Return the sub-windows of measures, added up; where a layer is silent there are sub-windows of 0."""
+        count = max((own[measures[0]].shape[1] for own in self.sub_windows if own), default=0)
         none = np.zeros((len(self.edge), count))
         before, after = (
             np.asarray(np.sum([own[measure][self.edge] for measure in measures], 0)) if own else none
-            for own in self.slots
+            for own in self.sub_windows
         )
         return before, after
 

@@ -22,7 +22,7 @@ from chronotope.server.evidence.levels import Plan
 from chronotope.server.evidence.question import Question
 from chronotope.server.graph.answer import Edge, Evidence, Kind, Layer, Node, NodeTotals, Window
 from chronotope.server.graph.assemble import Directory, edge_records, node_records, window_of
-from chronotope.server.graph.filter import crop
+from chronotope.server.graph.filter import filter_edges
 from chronotope.server.graph.group import Groups, group_edges, make_groups
 
 Status = Literal["added", "removed", "changed", "unchanged"]
@@ -120,9 +120,9 @@ def diff(
         significance: the false discovery rate over all tests, and of an edge's silence in a layer that moved.
         unchanged: show what did not change too.
     """
-    covered = compare_layers(pair.before, pair.after, pair.slots)
+    covered = compare_layers(pair.before, pair.after, pair.sub_windows)
     pair = keep_pair(pair, _of_protocols(pair, question.protocols))
-    shown = keep_pair(pair, crop(pair.before, question, directory.kinds))
+    shown = keep_pair(pair, filter_edges(pair.before, question, directory.kinds))
     groups: Groups | None = None
     if question.group_by:
         groups = make_groups(pair.before, question.group_by, directory.kinds, directory.attributes)
@@ -179,9 +179,9 @@ def _presence(
             if layer is None:
                 continue
             rows = np.flatnonzero(layer.alive & (before ^ after))
-            slots = pair.slots[0 if window is pair.before else 1].get(name, {})
+            sub_windows = pair.sub_windows[0 if window is pair.before else 1].get(name, {})
             p[rows] = np.minimum(
-                p[rows], _silence(name, events_of(name, layer, len(pair))[rows], slots, rows, own_share)
+                p[rows], _silence(name, events_of(name, layer, len(pair))[rows], sub_windows, rows, own_share)
             )
             layers[rows] += 1
             trusted[rows] |= cover.coverage is None
@@ -192,13 +192,13 @@ def _presence(
 
 
 def _silence(
-    name: str, events: np.ndarray, slots: Mapping[str, np.ndarray], rows: np.ndarray, share: float
+    name: str, events: np.ndarray, sub_windows: Mapping[str, np.ndarray], rows: np.ndarray, share: float
 ) -> np.ndarray:
     measure = "connections" if name == "network" else "calls"
-    own = slots[measure][rows] if slots else np.zeros((len(rows), 0))
-    if name == "network" and slots:
-        # A connection that lives long opens once; each slot in which it carried bytes is an event.
-        carried = (slots["bytes_sent"][rows] + slots["bytes_received"][rows] > 0).sum(1)
+    own = sub_windows[measure][rows] if sub_windows else np.zeros((len(rows), 0))
+    if name == "network" and sub_windows:
+        # A connection that lives long opens once; each sub-window in which it carried bytes is an event.
+        carried = (sub_windows["bytes_sent"][rows] + sub_windows["bytes_received"][rows] > 0).sum(1)
         events = np.maximum(events, carried)
     return silence_p(events, own, share)
 

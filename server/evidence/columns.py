@@ -65,7 +65,7 @@ class EdgeColumns:
         """One rising number an edge, int64[E]."""
         return edge_keys(self.source, self.target, self.protocol, len(self.names), len(self.protocols))
 
-    def doubt(self, edge: np.ndarray, confidence: np.ndarray, *, inferred: bool) -> None:
+    def lower_confidence(self, edge: np.ndarray, confidence: np.ndarray, *, inferred: bool) -> None:
         """Lower the confidence of some edges to at most so much, float64[D]; of two doubts the greater holds."""
         if len(edge) and not len(self.confidence):
             self.confidence, self.inferred = np.ones(len(self)), np.zeros(len(self), np.bool_)

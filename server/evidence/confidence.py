@@ -104,11 +104,13 @@ def add_estimates(
     if not estimates.num_rows:
         return
     edge = find_edges(columns, join_protocols(estimates, lifetimes, layers))
-    doubted = seen_alone(columns)
-    doubted[direct] = False
+    only_network = seen_alone(columns)
+    only_network[direct] = False
     rows = np.flatnonzero((edge >= 0) & (as_int(estimates, "guessed") > 0))
-    rows = rows[doubted[edge[rows]]]
-    columns.doubt(edge[rows], np.round(estimates.column("sure").to_numpy()[rows].astype(float), 3), inferred=True)
+    rows = rows[only_network[edge[rows]]]
+    columns.lower_confidence(
+        edge[rows], np.round(estimates.column("sure").to_numpy()[rows].astype(float), 3), inferred=True
+    )
 
 
 def add_guesses(
@@ -132,10 +134,10 @@ def add_guesses(
     edge = find_numbers(guesses.column("edge").take(pa.array(rows)), numbers.own)
     straight = np.zeros(len(columns), np.bool_)
     straight[direct] = True
-    doubted = seen_alone(columns) & straight
+    only_network = seen_alone(columns) & straight
     kept = edge >= 0
-    kept[kept] = doubted[edge[kept]]
-    columns.doubt(edge[kept], CONFIDENCE[as_int(guesses, "best")[rows[kept]]], inferred=False)
+    kept[kept] = only_network[edge[kept]]
+    columns.lower_confidence(edge[kept], CONFIDENCE[as_int(guesses, "best")[rows[kept]]], inferred=False)
 
 
 def direct_edges(counts: pa.Table, edge: np.ndarray, own: np.ndarray) -> np.ndarray:

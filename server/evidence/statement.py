@@ -45,22 +45,22 @@ def measures_of(layers: Sequence[str]) -> list[str]:
 
 
 def counts_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and of two windows `side`, 0 or 1."""
+    """Ask for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and of two windows `window_number`."""
     measures = measures_of(question.layers)
     parameters: dict[str, Any] = {}
-    source, side = _source("edges", plans, question, ["via", *measures], parameters)
+    source, window = _source("edges", plans, question, ["via", *measures], parameters)
     sums = [f"sum(r.{measure}) AS {measure}" for measure in measures]
     sums += latency_ends() if "latency_count" in measures else []
-    keys = [NUMBER, *side, "layer", "via", BY_TARGET]
+    keys = [NUMBER, *window, "layer", "via", BY_TARGET]
     return f"SELECT {', '.join([*keys, *sums])} FROM {source} GROUP BY {_names(keys)}", parameters
 
 
 def latency_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for latency and codes of windows: `edge`, `layer`, `by_target` and both, and of two windows `side`."""
+    """Ask for latency and codes of windows: `edge`, `layer`, `by_target` and both, and of two windows `window_number`."""
     parameters: dict[str, Any] = {}
-    source, side = _source("latency", plans, question, DISTRIBUTIONS, parameters)
+    source, window = _source("latency", plans, question, DISTRIBUTIONS, parameters)
     sums = [f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS]
-    keys = [NUMBER, *side, "layer", BY_TARGET]
+    keys = [NUMBER, *window, "layer", BY_TARGET]
     return f"SELECT {', '.join([*keys, *sums])} FROM {source} GROUP BY {_names(keys)}", parameters
 
 
@@ -117,16 +117,16 @@ def _source(
     """
     filters = where(question, parameters)
     scans = []
-    for level, by_side in _scans(plans, parameters):
-        ranges = " OR ".join(f"({one})" for own in by_side for one in own)
-        later = " OR ".join(f"({one})" for one in by_side[-1]) or "0"
-        scans.append((f"{table}_{level}", f"({ranges}) AND {filters}", f"toUInt8({later}) AS side"))
+    for level, by_window in _scans(plans, parameters):
+        ranges = " OR ".join(f"({one})" for own in by_window for one in own)
+        later = " OR ".join(f"({one})" for one in by_window[-1]) or "0"
+        scans.append((f"{table}_{level}", f"({ranges}) AND {filters}", f"toUInt8({later}) AS window_number"))
     if len(scans) == 1:
-        name, condition, side = scans[0]
-        return f"{name} AS r WHERE {condition}", [side] if len(plans) > 1 else []
+        name, condition, window = scans[0]
+        return f"{name} AS r WHERE {condition}", [window] if len(plans) > 1 else []
     read = ", ".join((*_KEYS, "reporter", *columns))
-    union = [f"SELECT {read}, {side} FROM {name} WHERE {condition}" for name, condition, side in scans]
-    return f"({' UNION ALL '.join(union)}) AS r", ["side"] if len(plans) > 1 else []
+    union = [f"SELECT {read}, {window} FROM {name} WHERE {condition}" for name, condition, window in scans]
+    return f"({' UNION ALL '.join(union)}) AS r", ["window_number"] if len(plans) > 1 else []
 
 
 def _scans(plans: Sequence[Plan], parameters: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
@@ -136,11 +136,11 @@ def _scans(plans: Sequence[Plan], parameters: dict[str, Any]) -> list[tuple[str,
     """
     common = len(plans) > 1 and plans[0].start_s < plans[1].end_s and plans[1].start_s < plans[0].end_s
     scans: dict[tuple[str, int], list[list[str]]] = {}
-    segments = [(side, segment) for side, plan in enumerate(plans) for segment in plan.segments]
-    for number, (side, segment) in enumerate(segments):
-        own = scans.setdefault((segment.level, side if common else 0), [[] for _ in plans])
-        own[side].append(during(number, segment.start_s, segment.end_s, parameters))
-    return [(level, by_side) for (level, _), by_side in scans.items()]
+    segments = [(window, segment) for window, plan in enumerate(plans) for segment in plan.segments]
+    for number, (window, segment) in enumerate(segments):
+        own = scans.setdefault((segment.level, window if common else 0), [[] for _ in plans])
+        own[window].append(during(number, segment.start_s, segment.end_s, parameters))
+    return [(level, by_window) for (level, _), by_window in scans.items()]
 
 
 def _names(keys: Sequence[str]) -> str:

@@ -139,15 +139,15 @@ def put_together(
         joined = renumbered(counts, known.joined, known.into)
     counts = joined
     common, numbers = _edges_of(counts, known)
-    edge, side = numbered(counts, numbers), _sides(counts)
-    windows = [_window(common, counts, edge, side == at) for at in range(len(plans))]
+    edge, window = numbered(counts, numbers), _window_numbers(counts)
+    windows = [_window(common, counts, edge, window == at) for at in range(len(plans))]
     if any(seen_alone(columns).any() for columns in windows):
         shown = Windows(windows, numbers)
-        _add_doubts(store, shown, plans, question, known, lambda at: direct_edges(counts, edge, side == at))
+        _add_confidence(store, shown, plans, question, known, lambda at: direct_edges(counts, edge, window == at))
     if latency is not None:
-        place, side = numbered(latency, numbers), _sides(latency)
+        place, window = numbered(latency, numbers), _window_numbers(latency)
         for at, columns in enumerate(windows):
-            add_latency(columns.layers, latency, np.where(side == at, place, -1))
+            add_latency(columns.layers, latency, np.where(window == at, place, -1))
     return Windows(windows, numbers).keep(np.logical_or.reduce([alive_somewhere(columns) for columns in windows]))
 
 
@@ -157,7 +157,7 @@ def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
     return _edges_of(known.rows, known)
 
 
-def _add_doubts(
+def _add_confidence(
     store: Store,
     windows: Windows,
     plans: Sequence[Plan],
@@ -185,9 +185,11 @@ def _is_newer(counts: pa.Table, known: Known) -> bool:
     return any(bool((as_int(counts, name)[missing] > 0).any()) for name in _ALIVE if name in counts.column_names)
 
 
-def _sides(table: pa.Table) -> np.ndarray:
+def _window_numbers(table: pa.Table) -> np.ndarray:
     """Of which window each row is, int64[R]."""
-    return as_int(table, "side") if "side" in table.column_names else np.zeros(table.num_rows, np.int64)
+    return (
+        as_int(table, "window_number") if "window_number" in table.column_names else np.zeros(table.num_rows, np.int64)
+    )
 
 
 def _edges_of(counts: pa.Table, known: Known) -> tuple[EdgeColumns, Numbers]:
@@ -225,5 +227,5 @@ def _window(common: EdgeColumns, counts: pa.Table, edge: np.ndarray, own: np.nda
     own &= edge >= 0
     if not own.all():
         counts, edge = counts.filter(pa.array(own)), edge[own]
-    layers = layers_of(counts, edge, len(common), apart=("edge", "side"))
+    layers = layers_of(counts, edge, len(common), apart=("edge", "window_number"))
     return replace(common, layers=layers, via=routes_of(counts, edge))

@@ -11,7 +11,7 @@ from chronotope.server.evidence.columns import EdgeColumns
 from chronotope.server.evidence.question import Question
 
 
-def crop(columns: EdgeColumns, question: Question, kinds: Mapping[str, str]) -> np.ndarray:
+def filter_edges(columns: EdgeColumns, question: Question, kinds: Mapping[str, str]) -> np.ndarray:
     """Return which edges a question wants, bool[E]; limit apart.
 
     Filters say which edges there are: those that have an end in one of the namespaces, of one of the kinds, and with

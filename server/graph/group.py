@@ -67,7 +67,7 @@ def group_edges(columns: EdgeColumns, groups: Groups) -> tuple[EdgeColumns, Edge
     for at, via in columns.via.items():
         route = joined.via.setdefault(int(edge[at]), [])
         route.extend(stop for stop in via if stop not in route)
-    joined.confidence, joined.inferred = _sureness(columns, edge, len(first))
+    joined.confidence, joined.inferred = _confidence(columns, edge, len(first))
     joined.first_seen, joined.last_seen = _lifetimes(columns, edge, len(first))
     joined.ids = [
         edge_id(groups.names[s], groups.names[t], columns.protocols[p])
@@ -118,7 +118,7 @@ def _merge(histograms: Histograms | None, edge: np.ndarray) -> Histograms | None
     return Histograms(edges, np.append(starts, len(keys)), (keys % 256).astype(np.uint8), counts)
 
 
-def _sureness(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:
+def _confidence(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:
     """A joined edge is as sure as the surest of its edges, and inferred when all of them are."""
     if not len(columns.confidence):
         return columns.confidence, columns.inferred

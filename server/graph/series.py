@@ -113,7 +113,7 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     if question.full:
         latency = _read_latency(store, steps, question, asked)
         add_latency(layers, latency, as_int(latency, "step"))
-    confidence, inferred = _sureness(store, steps, question, ends, joined, counts, layers, found)
+    confidence, inferred = _confidence(store, steps, question, ends, joined, counts, layers, found)
     return EdgeSeries(
         edge,
         **ends,
@@ -170,7 +170,7 @@ def _layers(counts: pa.Table, steps: int) -> dict[str, LayerColumns]:
     return {name: layer for name, layer in found.items() if layer.alive.any()}
 
 
-def _sureness(
+def _confidence(
     store: Store,
     steps: Steps,
     question: Question,
@@ -190,10 +190,10 @@ def _sureness(
         return 1.0 if confirmed else read_guess(store, ends), False
     if question.view != "resolved":
         return 1.0, False
-    doubts = read_estimates(store, steps.start_s, steps.end_s).to_pylist()
+    estimates = read_estimates(store, steps.start_s, steps.end_s).to_pylist()
     own = [
         row
-        for row in doubts
+        for row in estimates
         if (row["source"], row["target"]) == (ends["source"], ends["target"])
         and row["protocol"] in (ends["protocol"], *joined)
     ]

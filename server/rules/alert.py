@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.names import split_service_id
 from chronotope.schema.times import format_duration
-from chronotope.server.rules.judging import Subject
+from chronotope.server.rules.conditions import Subject
 
 _LONGEST = 1000  # characters of a label
 

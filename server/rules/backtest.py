@@ -18,14 +18,14 @@ from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.errors import InvalidWindow
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.detection.watching import Outcome, missing_events
+from chronotope.server.detection.watcher import Outcome, missing_events
 from chronotope.server.evidence.columns import keep_edges
 from chronotope.server.evidence.levels import LEVELS, Plan, Segment
 from chronotope.server.rules.alert import alert_of
 from chronotope.server.rules.catalog import Catalog, matching, read_catalog
-from chronotope.server.rules.evaluating import SEEN_WITHIN_S, is_of_events, read_events_of
+from chronotope.server.rules.conditions import Judged, Subject, judge
+from chronotope.server.rules.evaluation import SEEN_WITHIN_S, is_of_events, read_events_of
 from chronotope.server.rules.firing import intervals
-from chronotope.server.rules.judging import Judged, Subject, judge
 from chronotope.server.rules.sums import read_sums
 
 MOST_CELLS = 10_000_000  # edges × steps that are judged at once: 80 MB a sum

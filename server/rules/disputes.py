@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chronotope.server.rules.evaluating import Found
+from chronotope.server.rules.evaluation import Found
 from chronotope.server.rules.table import Standing
 
 _KEPT_MS = 60_000

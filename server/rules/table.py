@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.rules.alert import Alert
+from chronotope.server.rules.conditions import Subject
 from chronotope.server.rules.firing import State
-from chronotope.server.rules.judging import Subject
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())

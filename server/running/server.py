@@ -34,7 +34,7 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.api.stream import stream_routes
 from chronotope.server.api.unattributed import unattributed_routes
-from chronotope.server.context.refresh import CatalogueKeeper, says_something
+from chronotope.server.context.refresh import CatalogueRefresh, has_catalogue
 from chronotope.server.delivery.stream import MOST_CLIENTS
 from chronotope.server.detection.thread import EventThread
 from chronotope.server.evidence.settings import Settings, now_ms
@@ -163,8 +163,8 @@ def open_server(
     server.background.append(EventThread(store, config.events, now_ms, registry).rounds)
     if config.metrics.prometheus or config.metrics.targets:
         server.background.append(MetricsCollector(store, config, owners.snapshot, registry).rounds)
-    if says_something(config):
-        catalogue = CatalogueKeeper(store, config, now_ms)
+    if has_catalogue(config):
+        catalogue = CatalogueRefresh(store, config, now_ms)
         catalogue.round()  # a catalogue that cannot be read is told at the start
         server.background.append(catalogue.rounds)
     if grpc_address is not None:

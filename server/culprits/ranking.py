@@ -37,7 +37,7 @@ class Culprit:
     symptoms: list[int]
 
 
-def blame(
+def rank_services(
     symptoms: Symptoms, effects: Effects, unseen: set[tuple[int, int, int]], prior: Array, most: int = MOST
 ) -> list[Culprit]:
     """Return the services that explain the symptoms, the likeliest first.

@@ -26,7 +26,7 @@ from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.catalog import read_catalog
 from chronotope.server.rules.disputes import Disputes
-from chronotope.server.rules.evaluating import Found, evaluate
+from chronotope.server.rules.evaluation import Found, evaluate
 from chronotope.server.rules.firing import State, transitions
 from chronotope.server.rules.sums import SharedSums
 from chronotope.server.rules.table import Standing, read_alerts, write_alerts
@@ -62,7 +62,7 @@ class RuleMetrics:
 
 
 @dataclass(slots=True)
-class RulesDriver:
+class RuleLoop:
     """Evaluates rules in a thread of its own, and tells listeners what stands."""
 
     store: Store
@@ -73,7 +73,7 @@ class RulesDriver:
     listeners: list[Listener] = field(default_factory=list)
     rounds: Repeating = field(init=False)
     _last_ms: int = 0
-    _told: bool = False
+    _written: bool = False
     _disputes: Disputes = field(default_factory=Disputes)
     _disputed: set[str] = field(default_factory=set)
 
@@ -111,9 +111,9 @@ class RulesDriver:
             write_alerts(self.store, changed)
         fired = [own for own in changed if own.state.fired_ms == at_ms]
         # What fired before a crash may lack its event; writing one again is none more.
-        firing = fired if self._told else [own for own in _after(standing, changed, found) if own.state.firing]
+        firing = fired if self._written else [own for own in _after(standing, changed, found) if own.state.firing]
         write_events(self.store, [violation(own, self.settings.clock()) for own in firing])
-        self._told = True
+        self._written = True
         now = _after(standing, changed, found)
         self._count(now, fired, found)
         self.metrics.seconds.observe(time.perf_counter() - began)

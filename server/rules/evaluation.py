@@ -13,13 +13,13 @@ import numpy as np
 
 from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import Outcome
+from chronotope.server.detection.watcher import Outcome
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event, EventEdge
 from chronotope.server.evidence.columns import keep_edges
 from chronotope.server.evidence.levels import plan_window
 from chronotope.server.rules.alert import Alert, alert_of
 from chronotope.server.rules.catalog import Catalog, matching
-from chronotope.server.rules.judging import Subject, judge, layer_names
+from chronotope.server.rules.conditions import Subject, judge, layer_names
 from chronotope.server.rules.sums import SharedSums
 
 MOST_ALERTS = 1000  # of one rule at a time: more say nothing that a person could read
