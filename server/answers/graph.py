@@ -64,7 +64,7 @@ def answer_timeline(store: Store, settings: Settings, parameters: TimelineParame
     return tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
 
 
-def answer_edge(store: Store, settings: Settings, edge: str, parameters: SeriesParameters, now_ms: int) -> Answer:
+def answer_edge(store: Store, settings: Settings, parameters: SeriesParameters, now_ms: int, edge: str) -> Answer:
     """Return one edge over time."""
     steps = parameters.steps(settings, now_ms)
     series = read_series(store, steps, edge, parameters.question(steps))
@@ -83,7 +83,7 @@ def answer_services(store: Store, settings: Settings, parameters: ServicesParame
 
 
 def answer_service(
-    store: Store, settings: Settings, service: str, parameters: ServiceParameters, now_ms: int
+    store: Store, settings: Settings, parameters: ServiceParameters, now_ms: int, service: str
 ) -> Answer:
     """Return one service with its callers and callees.
 

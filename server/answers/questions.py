@@ -124,7 +124,7 @@ def _read(store: Store, settings: Settings, parameters: WholeGraphParameters, no
 
 
 def answer_blast_radius(
-    store: Store, settings: Settings, service: str, parameters: BlastRadiusParameters, now_ms: int
+    store: Store, settings: Settings, parameters: BlastRadiusParameters, now_ms: int, service: str
 ) -> Answer:
     """Return who depends on a service.
 

@@ -47,11 +47,11 @@ def reading_routes(store: Store, settings: Settings) -> Blueprint:
 
     @routes.get("/services/<path:service>")
     def service(service: str) -> Response:
-        return respond(answer_service(store, settings, service, query(ServiceParameters), settings.clock()))
+        return respond(answer_service(store, settings, query(ServiceParameters), settings.clock(), service))
 
     @routes.get("/edges/<path:edge>")
     def edge(edge: str) -> Response:
-        return respond(answer_edge(store, settings, edge, query(SeriesParameters), settings.clock()))
+        return respond(answer_edge(store, settings, query(SeriesParameters), settings.clock(), edge))
 
     return routes
 

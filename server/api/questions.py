@@ -34,9 +34,9 @@ def question_routes(store: Store, settings: Settings) -> Blueprint:
     @routes.get(BLAST_RADIUS.replace("{", "<path:").replace("}", ">"))
     def blast_radius(service: str) -> Response:
         if _names_a_service():
-            asked = f"{service}/{BLAST_RADIUS.rpartition('/')[2]}"
-            return respond(answer_service(store, settings, asked, query(ServiceParameters), settings.clock()))
-        return respond(answer_blast_radius(store, settings, service, query(BlastRadiusParameters), settings.clock()))
+            whole = f"{service}/{BLAST_RADIUS.rpartition('/')[2]}"
+            return respond(answer_service(store, settings, query(ServiceParameters), settings.clock(), whole))
+        return respond(answer_blast_radius(store, settings, query(BlastRadiusParameters), settings.clock(), service))
 
     @routes.get(PATHS)
     def paths() -> Response:

@@ -1,7 +1,7 @@
-"""Rules, their delivery and the stream of changes as parts of a running server.
+"""Rules, notifications and the stream of changes as one part of a running server.
 
-Invariant: alerts stop being evaluated before their receivers stop being told; what is not told yet is in the store, and
-is told after the next start.
+Invariant: rules stop before notifications. A notification that is not sent yet is in the store, and is sent after the
+next start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chronotope.server.rules.table import read_alerts
 
 @dataclass(slots=True)
 class Alerting:
-    """What evaluates rules and tells of them; rules run when there is one, or an alert of one that is gone."""
+    """The rules, their notifiers, and the stream. Rules run when there are any, or an alert of a removed rule."""
 
     hub: Hub
     rules: RuleLoop
@@ -39,7 +39,7 @@ class Alerting:
         self.rules.start()
 
     def stop(self, timeout_s: float) -> None:
-        """End; requests that are under way have until the timeout."""
+        """End; requests under way have until the timeout."""
         self.hub.stop(timeout_s)
         if not self.needed:
             return
@@ -49,7 +49,7 @@ class Alerting:
 
 
 def open_alerting(store: Store, config: Config, settings: Settings, registry: CollectorRegistry) -> Alerting:
-    """Return rules and delivery over a migrated store; nothing runs until `start`.
+    """Return rules, notifiers and stream over a migrated store; nothing runs until `start`.
 
     Raises:
         InvalidConfig: the file of a secret cannot be read.
