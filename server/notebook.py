@@ -151,7 +151,7 @@ def _without(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Records within a record as columns of their own, `outer_inner`; an empty one and a list stay away and as is."""
+    """Records within a record as columns of their own, `outer_inner`. An empty record gives no column."""
     found: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, Mapping):

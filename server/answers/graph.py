@@ -1,6 +1,6 @@
-"""From parameters to the bytes of an answer: the same for an HTTP route and for a command.
+"""Answers about the graph: the graph itself, its timeline, its services, one edge, positions.
 
-Invariant: the bytes of an answer depend on the store, the parameters and `now` alone.
+Invariant: the bytes of an answer depend only on the store, the parameters and `now`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from chronotope.server.graph.services import service_detail, services_of
 from chronotope.server.graph.timeline import read_timeline
 from chronotope.server.layout.places import Places, place_nodes
 
-CHANGES_MS = 3_600_000  # how long before a window changes of a service are still told
+CHANGES_MS = 3_600_000  # changes of a service are shown from this long before the window
 MOST_CHANGES = 1000
 
 _encoder = msgspec.json.Encoder()
@@ -68,7 +68,7 @@ def answer_edge(store: Store, settings: Settings, parameters: SeriesParameters, 
     """Return one edge over time."""
     steps = parameters.steps(settings, now_ms)
     series = read_series(store, steps, edge, parameters.question(steps))
-    # Traffic of today, which `last_seen` tells of, does not make yesterday's series another one.
+    # `last_seen` changes with today's traffic; yesterday's series stays the same.
     settled = msgspec.structs.replace(series, last_seen="")
     tag = tagged(_encoder.encode(settled), steps.end_s * 1000, now_ms).tag
     return Answer(_encoder.encode(series), JSON, tag)

@@ -1,7 +1,7 @@
-"""Questions about the whole graph of a window: blast radius, paths, cycles, single points of failure.
+"""Answers to questions about the whole graph of a window: blast radius, paths, cycles, single points of failure.
 
-Invariant: route and command give the same bytes; an unknown service is refused by its name, a window without data is
-an answer without content that says so, and an answer about a past window has a tag made from the data.
+Invariant: an unknown service is refused by its name. A window without data gives an answer without content that says
+so.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class SinglePointsParameters(WholeGraphParameters):
 
 @dataclass(frozen=True, slots=True)
 class _WindowGraph:
-    """The graph of a window, and what is known of all services ever seen."""
+    """The graph of a window, and the kinds of all services ever seen."""
 
     window: Window
     columns: EdgeColumns
@@ -105,7 +105,7 @@ class _WindowGraph:
         return found if found < len(names) and names[found] == service else None
 
     def answer(self, record: Any, *notes: str) -> Answer:
-        """Return the answer with its notes; a window without data has no other."""
+        """Return the answer with its notes; a window without data has only its own note."""
         notes = notes if len(self.columns) else ()
         return tagged(msgspec.json.encode(records.noted(record, *self.notes, *notes)), self.end_ms, self.now_ms)
 

@@ -1,4 +1,4 @@
-"""Where a reading command asks: a store of its own, or a server that runs.
+"""Where a reading command asks: a store that it opens itself, or a server that runs.
 
 Invariant: both give the same bytes for the same question.
 """
@@ -32,7 +32,7 @@ class Refused(ChronotopeError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A store's address, or a server's; one of them."""
+    """The address of a store, or of a server; only one is set."""
 
     store: str = ""
     server: str = ""
@@ -61,7 +61,7 @@ class Source:
 
 
 def source_of(store: str | None, server: str | None) -> Source:
-    """Return the one source that is given; a server wins over a store from the environment.
+    """Return the one source that was named; a server wins over a store from the environment.
 
     Raises:
         InvalidValue: none is given, or the server's address is none.
@@ -107,7 +107,7 @@ def _fetch(server: str, route: str, given: QueryItems) -> bytes:
 
 
 def post_text(server: str, route: str, text: str, media_type: str, timeout_s: float) -> bytes:
-    """Return what a server answers to a text.
+    """Return a server's answer to a text.
 
     Raises:
         Refused: it refuses, or cannot be reached.

@@ -1,4 +1,4 @@
-"""The WSGI application: wires routes, problems, compression and metrics around one store."""
+"""The WSGI application: joins routes, problems, compression and metrics over one store."""
 
 from __future__ import annotations
 

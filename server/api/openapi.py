@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made from the models that routes parse with and the records they answer with.
+"""The OpenAPI 3.1 document, made from the models that routes parse and the records that they answer with.
 
-Invariant: what the document says of a parameter or an answer is what the code checks and encodes; a route that is not
-there is not described. A blueprint of another room describes its routes by an attribute `openapi`: path → path item.
+Invariant: the document says what the code checks and encodes. A route that does not exist is not described. A blueprint
+describes its own routes by an attribute `openapi`: path → path item.
 """
 
 from __future__ import annotations

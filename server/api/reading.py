@@ -83,7 +83,7 @@ def reading_routes(store: Store, settings: Settings) -> Blueprint:
 def _names_a_service() -> bool:
     """Whether the path ends in a service's id that only looks like the question: `shop%2Fblast-radius`.
 
-    Servers decode the path before they pass it on. REQUEST_URI has it as it was sent, by waitress and Werkzeug's client.
+    Servers decode the path before they pass it on. REQUEST_URI, of waitress and Werkzeug's client, has it as sent.
     """
     sent = str(request.environ.get("REQUEST_URI", "")).partition("?")[0]
     return sent.lower().endswith("%2f" + questions.BLAST_RADIUS.rpartition("/")[2])

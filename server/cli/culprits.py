@@ -1,4 +1,4 @@
-"""`chronotope culprits`: which services a degradation likely comes from, as `/api/v1/culprits` says it.
+"""`chronotope culprits`: which services a degradation likely comes from.
 
 Invariant: names come from outside and are printed as text.
 """

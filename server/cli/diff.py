@@ -1,4 +1,4 @@
-"""`chronotope diff`: what changed between two times, as `/api/v1/diff` says it.
+"""`chronotope diff`: what changed between two times.
 
 Invariant: names come from outside and are printed as text, never as markup.
 """

@@ -1,4 +1,4 @@
-"""`chronotope events`: what happened to dependencies, as `/api/v1/events` says it.
+"""`chronotope events`: what happened to dependencies.
 
 Invariant: names come from outside and are printed as text, never as markup.
 """

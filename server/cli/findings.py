@@ -1,4 +1,4 @@
-"""`chronotope findings`: what the layers disagree on, as `/api/v1/findings` says it."""
+"""`chronotope findings`: what the layers disagree on."""
 
 from __future__ import annotations
 

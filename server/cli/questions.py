@@ -1,6 +1,6 @@
-"""Commands that ask about a whole graph: `blast-radius`, `paths`, `cycles`, `single-points-of-failure`.
+"""Commands about a whole graph: `blast-radius`, `paths`, `cycles`, `single-points-of-failure`.
 
-Invariant: each asks what its route asks; names come from outside and are printed as text.
+Invariant: names come from outside and are printed as text.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _some(services: Sequence[str], total: int, shown: int = 5) -> str:
 
 
 def _table(window: Window, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str | UnsetType) -> None:
-    """Print numbers in columns, and what may be long last."""
+    """Print numbers in columns, and the text, which may be long, last."""
     click.echo(f"{window.from_} to {window.to}")
     if rows:
         widths = [max(len(row[at]) for row in [columns, *rows]) for at in range(len(columns) - 1)]

@@ -1,4 +1,4 @@
-"""`chronotope unattributed`: addresses with traffic that nobody owns, as `/api/v1/unattributed` says it."""
+"""`chronotope unattributed`: addresses with traffic that nobody owns."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Ask the store who the culprits are: what the route and the command both call.
+"""Analyse two windows: read them, find what changed, and rank the services that explain it.
 
-Invariant: the baseline is a window of the same length before the present one. Where none is asked for and the window
-just before has too little traffic to compare with (a collector was off, a night without load), it reaches back until
-it has enough, and the answer says so.
+Invariant: the baseline is a window of the same length before the present one. If no baseline is given, and the window
+just before has too little traffic to compare with (a collector was off, a night without load), the baseline reaches
+back until it has enough, and the answer says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STEPS = 6  # of a window's length: how finely a longer baseline is cut
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What two windows say: symptoms among services `names`, what changed of them, and who explains it."""
+    """What two windows show: symptoms among services `names`, what changed, and who explains it."""
 
     plans: tuple[Plan, Plan]
     longer: bool  # the baseline reaches back further than one window
@@ -120,7 +120,7 @@ def _callees(layers: list[LayerSums]) -> dict[int, set[int]]:
 
 
 def _just_before(store: Store, settings: Settings, present: Plan, now_ms: int) -> tuple[int, int]:
-    """The window just before the present one, longer where that has too little traffic; in Unix milliseconds."""
+    """The window just before the present one, longer where that has too little traffic; Unix milliseconds."""
     step = max(present.seconds // _STEPS // 10 * 10, 10)
     count, width = -(-_LOOK_BACK_S // step), -(-present.seconds // step)
     start = max(present.start_s - count * step, 0)

@@ -1,6 +1,6 @@
-"""Read a window's evidence by sub-windows, for culprits: one statement a window.
+"""Read a window's evidence by sub-windows, for culprits: one statement for each window.
 
-Invariant: both windows come as the same services and edges, in the order of their names.
+Invariant: both windows have the same services and edges, in the order of their names.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _read(store: Store, plan: SubWindowPlan, layers: Sequence[str]) -> pa.Table:
     interval = during(0, plan.start_s, plan.start_s + plan.length_s * plan.count, parameters)
     sums = ", ".join(f"sum(if(r.layer = 'network', r.{net}, r.{name})) AS {name}" for name, net in _MEASURES.items())
     return store.query(
-        f"SELECT cityHash64(source, target) AS edge, layer, toUInt8(view = {{self_time:UInt8}}) AS self_time, reporter, "
+        "SELECT cityHash64(source, target) AS edge, layer, toUInt8(view = {self_time:UInt8}) AS self_time, reporter, "
         f"{_SUB_WINDOW}, {sums} FROM edges_{plan.level} AS r "
         f"WHERE {interval} AND view IN {{views:Array(UInt8)}} AND layer IN {{layers:Array(String)}} "
         "GROUP BY edge, layer, self_time, reporter, sub_window",

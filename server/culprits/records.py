@@ -1,6 +1,6 @@
-"""The answer about culprits, and how it is said. Pure.
+"""The answer about culprits, and its sentences. Pure.
 
-Invariant: every number is one that the store can show again; a service is named only with a symptom of its own.
+Invariant: every number can be found in the store again. A service is named only with a symptom of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reason(Struct, gc=False):
 
 
 class CulpritRecord(Struct):
-    """A likely source. `score`: its part of what all explain; `probability`: that, if it is a change at all."""
+    """A likely cause. `score`: its part of all that is explained; `probability`: the score, if it is a change at all."""
 
     rank: int
     service: str
@@ -55,8 +55,8 @@ class CulpritRecord(Struct):
 class CulpritsAnswer(Struct):
     """Services by how likely a present degradation comes from them.
 
-    `degradation`: whether there is one beyond chance, and how sure that is; without one, ranks are noise. `tests`: how
-    many measures were compared.
+    `degradation`: whether there is one beyond chance, and how certain that is; without one, ranks are noise. `tests`:
+    how many measures were compared.
     """
 
     window: Window
@@ -120,7 +120,7 @@ def _note(found: Analysis, beyond_chance: bool) -> str:
 
 
 class _Words:
-    """Says symptoms."""
+    """Puts symptoms into words."""
 
     def __init__(self, found: Analysis) -> None:
         self.found = found

@@ -1,17 +1,17 @@
-"""Symptoms: what can get worse in one layer, as sums over sub-windows of time. Pure.
+"""Symptoms: what can get worse in one layer, as sums over sub-windows. Pure.
 
 A symptom is a ratio, numerator ÷ denominator, of a service or of a call between two:
 
 | kind | of | ratio |
 | --- | --- | --- |
-| `own_time` | service | time in the service without its callees', a request |
+| `own_time` | service | time in the service without its callees' (its self time), a request |
 | `between_time` | call | time between caller and callee (network, queues, pools), a call; round trips of the network |
 | `own_errors` | service | failed requests that no failed call of the service's own explains, a request |
 | `calls` | call | calls that one request of the caller makes |
 
 Invariant: time and errors of a callee are not its caller's symptoms: own time leaves them out. It is measured on spans
-where they came here as spans; else it is the time of inbound calls less that of outbound calls, which calls at the
-same time can make too small, never too large.
+where they came here as spans. Else it is the time of inbound calls less that of outbound calls; parallel calls can make
+that too small, never too large.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ _NONE = np.empty(0, np.int64)
 class WindowSums:
     """One layer in one window cut into K sub-windows: sums of E edges and S services, float64[E or S, K].
 
-    `latency`, `answered`: microseconds and calls as callers measured them, else as callees did; `served`, `served_n`:
-    as callees did; `own`, `requests`: own time from spans, and the requests it is of; `between`, `between_n`: likewise
-    between.
+    `latency`, `answered`: microseconds and calls as callers measured them, else as callees did. `served`, `served_n`:
+    as callees did. `own`, `requests`: self time from spans, and its requests. `between`, `between_n`: likewise between.
     """
 
     calls: Array
@@ -82,7 +81,7 @@ class Symptoms:
 
 
 def symptoms_of(layers: list[LayerSums]) -> Symptoms:
-    """Return all symptoms that layers can show; those without a denominator in both windows are left out."""
+    """Return all symptoms that layers can show, if they have a denominator in both windows."""
     parts = [part for number, layer in enumerate(layers) for part in _layer(number, layer)]
     if not parts:
         parts = [(_NONE,) * 4 + (np.zeros((0, 1)),) * 4]
@@ -153,7 +152,7 @@ def _calls(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Arr
 
 
 def _sum(values: Array, code: Array, count: int) -> Array:
-    """Rows of one code added up, float64[count, K]."""
+    """Add up the rows of each code, float64[count, K]."""
     total = np.zeros((count, values.shape[1]))
     np.add.at(total, code, values)
     return total

@@ -1,7 +1,7 @@
 """Two windows over the same edges. Pure.
 
-Invariant: both columns, and their sub-windows, have the edges of either window, in the order of (source, target, protocol);
-an edge that a window has no evidence of is there with none.
+Invariant: both columns, and their sub-windows, have the edges of either window, in the order of (source, target,
+protocol). Where a window has no evidence of an edge, its values are empty.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def keep_pair(pair: Pair, keep: np.ndarray) -> Pair:
 
 
 def group_pair(pair: Pair, groups: Groups) -> Pair:
-    """Return the edges between groups; what passes inside of one is left out."""
+    """Return the edges between groups; edges within one are left out."""
     grouped = [group_edges(columns, groups)[0] for columns in (pair.before, pair.after)]
     source, target = groups.of_name[pair.before.source], groups.of_name[pair.before.target]
     size = len(groups.names), len(pair.before.protocols)
@@ -97,7 +97,7 @@ def _moved(columns: EdgeColumns, names: list[str], protocols: list[str]) -> Edge
 
 
 def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> EdgeColumns:
-    """One window's evidence at the places of all edges."""
+    """One window's evidence under the numbers of all edges."""
 
     def at_places(values: np.ndarray, absent: float = 0) -> np.ndarray:
         spread = np.full(len(common), absent, values.dtype)

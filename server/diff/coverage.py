@@ -1,8 +1,8 @@
 """Whether a layer saw both windows alike. Pure.
 
-Invariant: a layer that fell silent, or whose edges all moved by one factor, is reported once, as itself; a collector
-that was down or a sampling that was turned does not look like a thousand changed edges. A graph of very few edges
-cannot tell that from a change, and is taken as it is.
+Invariant: a layer that fell silent, or whose edges all moved by one factor, is reported once, as itself: a collector
+that was down, or a changed sampling, does not look like a thousand changed edges. A graph of very few edges cannot
+distinguish that from a change, and is taken as it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Coverage(Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """How a layer saw the second window beside the first: the factor that all its edges share, and what to say of it.
+    """How a layer saw the second window compared with the first: the factor that all its edges share, and its report.
 
     Factor 0: silent in the second window; infinite: in the first; 1: alike.
     """
@@ -67,7 +67,7 @@ def events_of(name: str, layer: LayerColumns | None, edges: int) -> np.ndarray:
 def compare_layers(
     before: EdgeColumns, after: EdgeColumns, sub_windows: tuple[SubWindows, SubWindows]
 ) -> dict[str, Covered]:
-    """Return how each layer saw the same E edges in both windows; all edges, before any are left out."""
+    """Return how each layer saw the same E edges in both windows; give it all edges, before any filter."""
     names: list[str] = [name for name in LAYERS if name in before.layers or name in after.layers]
     alive = {name: (_alive(before, name), _alive(after, name)) for name in names}
     found: dict[str, Covered] = {}
@@ -94,7 +94,9 @@ def _silent(
     events: tuple[np.ndarray, ...],
     others: list[tuple[np.ndarray, np.ndarray]],
 ) -> Covered:
-    """Nothing in one window: the layer itself, if it had several edges, or if another layer saw them there."""
+    """A layer has nothing in one window: the layer itself is silent if it had several edges, or if another layer saw
+    them.
+    """
     seen, ended = (first, True) if first.any() else (second, False)
     elsewhere = any((other[1 if ended else 0] & seen).any() for other in others)
     if seen.sum() < FEWEST_SILENT and not elsewhere:
@@ -116,7 +118,7 @@ def _moved(name: str, before: np.ndarray, after: np.ndarray, sub_windows: tuple[
         return Covered()
     noise = np.sqrt(_dispersions(name, sub_windows, rows) * (1 / (before[rows] + 0.5) + 1 / (after[rows] + 0.5)))
     together = np.abs(ratio - factor) <= np.maximum(np.log(FACTOR) / 2, 3 * noise)
-    # Noise alone does not put an edge on the factor's side.
+    # Noise alone does not move an edge in the factor's direction.
     aside = np.sign(ratio) == np.sign(factor)
     if (together & aside).mean() < _TOGETHER:
         return Covered()

@@ -1,8 +1,8 @@
 """What changed between two windows: edges added, removed and changed, with the evidence of both.
 
-Invariant: an edge is added or removed when one window has no evidence of it in any layer asked; what a layer that did
-not see both windows alike cannot tell is reported as coverage, and such an edge counts as unchanged (`uncovered` names
-the layers). Nodes and edges are in the graph's order, and the same data gives the same answer.
+Invariant: an edge is added or removed when one window has no evidence of it in any layer asked for. Where a layer did
+not see both windows alike, that is reported as coverage, and an edge that only it could tell of counts as unchanged
+(`uncovered` names the layers). Nodes and edges are in the graph's order, and the same data gives the same answer.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _of_protocols(pair: Pair, protocols: tuple[str, ...]) -> np.ndarray:
 def _presence(
     pair: Pair, covered: Mapping[str, Covered], seconds: tuple[int, int], significance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Status by presence, the p-value of one window's silence, and the bits of layers that cannot tell; [E] each."""
+    """Status by presence; the p-value of one window's silence; the bits of layers that cannot tell; [E] each."""
     before, after = pair.alive
     status = np.select([after & ~before, before & ~after], [_ADDED, _REMOVED], _UNCHANGED)
     p, layers, trusted = np.ones(len(pair)), np.zeros(len(pair), np.int64), np.zeros(len(pair), bool)
@@ -234,7 +234,7 @@ def _judge(edges: list[DiffEdge], status: np.ndarray, p_value: np.ndarray, uncov
 
 
 def _node_status(whole: Pair, presence: np.ndarray, shown: Pair, status: np.ndarray) -> np.ndarray:
-    """The status of each name: by all its edges whether it is new or gone, by those shown whether it changed."""
+    """The status of each name: added or removed by all its edges, changed by the edges that are shown."""
     names = len(whole.before.names)
     new, gone = np.ones(names, bool), np.ones(names, bool)
     changed = np.zeros(names, bool)

@@ -1,8 +1,9 @@
-"""How long bursts last: what sub-windows that remember each other hide of the variance of their sum. Pure.
+"""How long bursts last: how much variance of a sum its sub-windows hide when they depend on each other. Pure.
 
-Invariant: 1 for sub-windows that are independent; larger, the longer bursts last. It is estimated once for all edges of a
-test, from thousands of short rows, as ten sub-windows of one edge cannot tell: by the method of moments, counts being noise
-of share 1 - s and a load of share s that decays by φ from sub-window to sub-window (an AR(1) process with noise).
+Invariant: the factor is 1 for independent sub-windows, and larger the longer bursts last. It is estimated once for all
+edges of a test, from thousands of short rows, since ten sub-windows of one edge cannot tell. Method of moments: counts
+are noise of share 1 - s and a load of share s that decays by φ from one sub-window to the next (an AR(1) process with
+noise).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _SIMULATED = 1500  # rows of a point of the grid, which is made once for each nu
 
 
 def persistence(*residuals: np.ndarray) -> float:
-    """Return by how much the variance of a sum of sub-windows exceeds that of independent sub-windows with their spread.
+    """Return by what factor the variance of a sum of sub-windows exceeds that of independent ones with their spread.
 
     Args:
         residuals: deviations of N edges' sub-windows from the mean of their window, [N, K], one array a window.
@@ -37,7 +38,7 @@ def persistence(*residuals: np.ndarray) -> float:
 
 
 def _moments(rows: np.ndarray) -> tuple[int, np.ndarray, int] | None:
-    """How many rows vary, their mean autocorrelation at one and two sub-windows, and how many sub-windows there are."""
+    """How many rows vary, their mean autocorrelation at lags 1 and 2, and the number of sub-windows."""
     count = rows.shape[1]
     varies = (rows != 0).any(1)
     if count < 6 or not varies.any():
@@ -46,7 +47,7 @@ def _moments(rows: np.ndarray) -> tuple[int, np.ndarray, int] | None:
 
 
 def _lags(rows: np.ndarray) -> np.ndarray:
-    """The mean over rows of each one's own autocorrelation: a busy edge counts as much as a quiet one."""
+    """The mean over rows of each row's own autocorrelation: a busy edge counts as much as a quiet one."""
     count, spread = rows.shape[1], np.einsum("nk,nk->n", rows, rows)
     shifted = [np.einsum("nk,nk->n", rows[:, lag:], rows[:, :-lag]) / (count - lag) for lag in (1, 2)]
     return np.array([np.mean(own / (spread / count)) for own in shifted])
@@ -56,7 +57,7 @@ def _lags(rows: np.ndarray) -> np.ndarray:
 def _grid(count: int) -> tuple[np.ndarray, np.ndarray]:
     """For each decay and share: the autocorrelations that residuals show, [G, 2], and the factor, [G].
 
-    The mean of a ratio is not the ratio of means: what residuals show is simulated, always with the same numbers.
+    The mean of a ratio is not the ratio of means, so residuals are simulated, always with the same numbers.
     """
     noise = np.random.default_rng(0).normal(size=(_SIMULATED, count))
     apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))

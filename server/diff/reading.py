@@ -1,4 +1,4 @@
-"""Ask the store for two windows, and put their difference together: what the route and the command both call."""
+"""Read two windows from the store and compare them, for the route and the command alike."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read_diff(
 def _read_pair(
     store: Store, plans: Sequence[Plan], cuts: Sequence[SubWindowPlan], question: Question, lifetimes: pa.Table
 ) -> Pair:
-    """Both windows over the same edges, and their sub-windows: what is read of them is asked at once."""
+    """Both windows over the same edges, and their sub-windows; all is read at once."""
     seen = set(coded(lifetimes, "layer")[1])
     layers = [name for name in question.layers or LAYERS if name in seen]
     asked = [cut for cut in cuts if cut.count and layers]

@@ -1,12 +1,12 @@
-"""Load that all edges share: how much of a rate's change is everybody's. Pure.
+"""Load that all edges share: how much of a rate's change is common to all. Pure.
 
 Invariant: nothing is done where edges do not vary together beyond chance; then rates are tested as they are.
 
-Requests come from outside, so the load of a system varies for all of its edges at once. Ten sub-windows of one edge hardly
-tell such a vary from a change, and thousands of edges that vary together tell no more than one. But they show the
-vary itself: in each sub-window, how much more than their mean all of them did (a size factor as of Anders and Huber 2010,
-here a ratio of sums over the edges whose change between the windows is in the middle half, weighted by the root of
-their rate). Events of an edge are then expected in proportion to it.
+Requests come from outside, so the load of a system varies for all of its edges at once. Ten sub-windows of one edge can
+hardly distinguish such a variation from a change, and thousands of edges that vary together tell no more than one. But
+together they show the shared load itself: how far all of them are above their mean in each sub-window (a size factor as
+of Anders and Huber 2010, here a ratio of sums over the edges whose change between the windows is in the middle half,
+weighted by the root of their rate). The events of an edge are then expected in proportion to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EDGES = 20  # so many edges at least have a load in common
 _MOST = 4000  # more say no more
 _FEWEST = 1.0  # events a sub-window
 _BEYOND = 4.0  # times the variance of chance
-_STEP = 8.0  # standard deviations of sub-windows within a window: all have changed, and not only swung
+_STEP = 8.0  # standard deviations of sub-windows within a window: more is a change of all edges
 _LEAST = 0.02  # of the mean: a sub-window with less says nothing of shares
 
 
@@ -34,12 +34,12 @@ class Load:
 
     @property
     def share(self) -> float:
-        """The second window's share of what was to be expected."""
+        """The second window's share of the expected events."""
         return float(self.after.sum() / (self.before.sum() + self.after.sum()))
 
     @property
     def is_stepped(self) -> bool:
-        """Whether the windows differ by more than the varies within them."""
+        """Whether the windows differ by more than the load varies within them."""
         logs = np.log(self.before), np.log(self.after)
         within = np.sqrt(np.mean([own.var(ddof=1) for own in logs]))
         return bool(abs(logs[1].mean() - logs[0].mean()) > _STEP * within)
@@ -82,10 +82,10 @@ def shared_rate_p(
     share: float,
     exact_below: float = 1.0,
 ) -> np.ndarray:
-    """Return two-sided p-values that the rates of N edges are equal, as `rate_p` does, whatever load they share.
+    """Return two-sided p-values that the rates of N edges are equal, as `rate_p` does, given the load that they share.
 
-    Where they vary together an edge has changed if its part of the load did, by enough to matter; and, where the load
-    itself differs by more than its varies, also if its rate did.
+    Where edges vary together, one has changed if its part of the load did, by enough to matter. Where the load itself
+    differs by more than it varies, one has also changed if its rate did.
     """
     load = shared_load(before, after, parts)
     if load is None:

@@ -1,17 +1,17 @@
 """Whether two windows of one edge differ by more than chance. Pure, over arrays of many edges.
 
-Invariant: under no change, traffic steady or bursty, a test's p-value is at most α with probability at most α (nearly:
-what bursts of several sub-windows hide of the variance is estimated over all edges together, see `persistence`). A change
-that `discoveries` accepts is at the same time improbable (false discovery rate ≤ q over all tests of an answer) and
-large enough to matter (`MIN_FACTOR`).
+Invariant: without a change, in steady or bursty traffic, a test's p-value is at most α with probability at most α
+(nearly: how much variance bursts over several sub-windows hide is estimated over all edges together, see
+`persistence`). A change that `discoveries` accepts is improbable (false discovery rate ≤ q over all tests of an answer)
+and large enough to matter (`MIN_FACTOR`).
 
 Each test is the more cautious of two: an exact one that holds for independent events, and one whose variance is
-measured between equal parts ("sub-windows") of both windows, so that bursts, retries and weighted samples do not alarm.
+measured between sub-windows of both windows, so that bursts, retries and weighted samples raise no alarm.
 
-- Rates: conditional binomial (Przyborowski and Wilenski 1940); quasi-likelihood with the negative binomial's
-  variance, dispersion times mean (McCullagh and Nelder 1989, chapter 9; Lund et al. 2012).
-- Shares: Fisher's exact test where one kind of outcome is rare, else two proportions; the variance between sub-windows is
-  that of a ratio of sums (Cochran 1977, chapter 6).
+- Rates: conditional binomial (Przyborowski and Wilenski 1940); quasi-likelihood with the negative binomial's variance,
+  dispersion times mean (McCullagh and Nelder 1989, chapter 9; Lund et al. 2012).
+- Shares: Fisher's exact test where one kind of outcome is rare, else two proportions; the variance between sub-windows
+  is that of a ratio of sums (Cochran 1977, chapter 6).
 - Latency: Mann and Whitney's U over logarithmic buckets, with ties.
 - Many tests at once: Benjamini and Hochberg 1995.
 """
@@ -144,7 +144,7 @@ def latency_p(before: Array, after: Array, inflation: list[tuple[Array, Array]])
 
 
 def silence_p(events: Array, parts: Array, share: Array | float) -> Array:
-    """Return how probable no event is in one window, when the other had some, [N].
+    """Return how probable it is that one window has no event, when the other had some, [N].
 
     Args:
         events: of N edges in the window that had them.
@@ -173,7 +173,7 @@ def dispersion(parts: tuple[Array, Array]) -> tuple[Array, Array]:
 
 
 def paired(parts: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Return sub-windows twice as long: bursts longer than a sub-window show there."""
+    """Return sub-windows twice as long: they show bursts that are longer than a sub-window."""
     return _pair(parts[0])[0], _pair(parts[1])[0]
 
 
@@ -206,7 +206,7 @@ def _pair(parts: Array) -> tuple[Array, Array]:
 def _ratio_inflation(
     sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array], *, lasting: bool
 ) -> tuple[Array, Array]:
-    """Variance of a ratio measured ÷ if independent; `lasting`: with what sub-windows that remember each other hide."""
+    """The measured variance of a ratio ÷ that of independent trials; `lasting`: with what dependent sub-windows hide."""
     residuals = []
     measured, independent, freedom = np.zeros(len(sums[0])), np.zeros(len(sums[0])), np.zeros(len(sums[0]))
     for total, count, own in zip(sums, counts, variance, strict=True):
@@ -223,7 +223,7 @@ def _ratio_inflation(
 
 
 def _inflated_p(score: Array, inflation: list[tuple[Array, Array]]) -> Array:
-    """The largest p-value of a normal score whose variance is inflated; NaN where no sub-windows tell how much."""
+    """The largest p-value of a normal score whose variance is inflated; NaN where no sub-windows show how much."""
     worst = np.zeros(len(score))
     for factor, freedom in inflation:
         known = freedom >= 1

@@ -1,12 +1,12 @@
-"""How sure edges are that the network alone has seen, beside the evidence of a window.
+"""The confidence of edges that only the network has seen.
 
-Two things may be in doubt. An edge behind an intermediary may be an estimate: the resolution noted how sure it is, by
-ten minutes, and the edge is `inferred`. An edge that was seen may point the wrong way, where nobody saw who sent SYN:
-its direction is guessed, and the edge is not inferred, for something does pass between the two.
+Two things may be uncertain. An edge behind an intermediary may be an estimate: the resolution stored its confidence, by
+ten minutes, and the edge is `inferred`. An edge that was seen may have the wrong direction, where nobody saw who sent
+SYN: its direction is guessed, but the edge is not inferred, since the two do exchange something.
 
-Invariant: an edge that traces or metrics confirm is beyond doubt: confidence 1. An estimate is confirmed in the window.
-A direction is confirmed by any layer and any SYN of all history: who calls whom is part of what an edge is, and a
-connection from before the agent started is no less sure than those that follow it.
+Invariant: an edge that traces or metrics confirm has confidence 1. They confirm an estimate in the same window. A
+direction is confirmed by any layer and any SYN of all history: who calls whom is part of an edge, so a connection from
+before the agent started is as certain as those that follow it.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def read_guesses(store: Store) -> pa.Table:
 
 
 def read_guess(store: Store, ends: Mapping[str, str]) -> float:
-    """Return how sure the direction of an edge is, given by `source`, `target`, `protocol`, as flows alone show it."""
+    """Return the confidence in the direction of an edge, given by `source`, `target`, `protocol`, by flows alone."""
     found = store.rows(_ONE, ends)
     return float(CONFIDENCE[found[0][0]]) if found else 1.0
 
 
 def seen_alone(columns: EdgeColumns) -> np.ndarray:
-    """Return which edges have evidence of the network alone, bool[E]."""
+    """Return which edges only the network has seen, bool[E]."""
     if "network" not in columns.layers:
         return np.zeros(len(columns), np.bool_)
     alone = columns.layers["network"].alive.copy()
@@ -84,7 +84,7 @@ def seen_alone(columns: EdgeColumns) -> np.ndarray:
 
 
 def may_be_estimated(columns: EdgeColumns) -> bool:
-    """Whether some edge may have been resolved: it passes an intermediary in the network."""
+    """Return whether some edge may be an estimate: the network saw it pass an intermediary."""
     network = columns.layers.get("network")
     return network is not None and any(network.alive[edge] for edge in columns.via)
 
@@ -92,7 +92,7 @@ def may_be_estimated(columns: EdgeColumns) -> bool:
 def add_estimates(
     columns: EdgeColumns, estimates: pa.Table, lifetimes: pa.Table, layers: Sequence[str], direct: np.ndarray
 ) -> None:
-    """Fill in the confidence of edges that were only inferred.
+    """Lower the confidence of edges that were only inferred.
 
     Args:
         columns: a window's edges.
@@ -141,7 +141,7 @@ def add_guesses(
 
 
 def direct_edges(counts: pa.Table, edge: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return the edges that the network saw without an intermediary, of the rows of one window.
+    """Return the edges of one window that the network saw without an intermediary.
 
     Args:
         counts: R rows of `counts_query`.

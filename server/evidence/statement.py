@@ -1,4 +1,4 @@
-"""How windows' evidence is asked for: one statement over the segments of their plans, a row an edge, layer and route.
+"""The statement that reads windows: one over the segments of their plans, with a row for each edge, layer and route.
 
 Invariant: values reach the engine as parameters, never as text.
 """
@@ -28,8 +28,8 @@ LATENCY_ENDS = ("latency_at_source", "latency_at_target")
 # What the tables of latency have beside the counts: calls by latency, and by response code.
 DISTRIBUTIONS = ("latency", "codes")
 
-# In layer ipc both ends report the same calls: what the target said is kept apart, and used where the source is silent.
-# In layer trace a call is written once, by whichever end's span is known.
+# In layer ipc both ends report the same calls: the target's reports are kept apart, and used where the source has none.
+# In layer trace a call is written once, from the span of either end.
 BY_TARGET = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
 _KEYS = ("source", "target", "protocol", "layer")
 _LATEST_S = 2**32 - 1  # all that a DateTime holds
@@ -45,7 +45,9 @@ def measures_of(layers: Sequence[str]) -> list[str]:
 
 
 def counts_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and of two windows `window_number`."""
+    """Return the query for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and `window_number` (0
+    or 1) of two windows.
+    """
     measures = measures_of(question.layers)
     parameters: dict[str, Any] = {}
     source, window = _source("edges", plans, question, ["via", *measures], parameters)
@@ -56,7 +58,9 @@ def counts_query(plans: Sequence[Plan], question: Question) -> Asked:
 
 
 def latency_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for latency and codes of windows: `edge`, `layer`, `by_target` and both, and of two windows `window_number`."""
+    """Return the query for latency and codes of windows: `edge`, `layer`, `by_target`, both maps, and `window_number`
+    of two windows.
+    """
     parameters: dict[str, Any] = {}
     source, window = _source("latency", plans, question, DISTRIBUTIONS, parameters)
     sums = [f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS]
@@ -83,7 +87,7 @@ def segments_of(table: str, plan: Plan, question: Question, columns: Sequence[st
 
 
 def where(question: Question, parameters: dict[str, Any]) -> str:
-    """Return the conditions of a question other than its window, and add their values to the parameters."""
+    """Return a question's conditions other than its window, and add their values to the parameters."""
     first, second = _VIEWS[question.view]
     conditions = [f"view IN ({first}, {second})"]
     if question.layers and set(question.layers) != set(LAYERS):
@@ -102,7 +106,7 @@ def during(number: int, start_s: int, end_s: int, parameters: dict[str, Any]) ->
 
 
 def latency_ends() -> list[str]:
-    """Return the sums that say which end measured how many latencies."""
+    """Return the sums that tell which end measured how many latencies."""
     return [
         f"sumIf(r.latency_count, reporter = {number}) AS {name}" for number, name in enumerate(LATENCY_ENDS, start=1)
     ]
@@ -111,9 +115,9 @@ def latency_ends() -> list[str]:
 def _source(
     table: str, plans: Sequence[Plan], question: Question, columns: Sequence[str], parameters: dict[str, Any]
 ) -> tuple[str, list[str]]:
-    """What to select from, as `r`, and of two windows the column that tells them apart.
+    """The tables to select from, as `r`, and of two windows the column that tells them apart.
 
-    One SELECT a level, not one a segment: planning a UNION took a third of the time of a window's counts.
+    One SELECT for each level, not for each segment: planning a UNION took a third of the time of a window's counts.
     """
     filters = where(question, parameters)
     scans = []
@@ -132,7 +136,7 @@ def _source(
 def _scans(plans: Sequence[Plan], parameters: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     """The levels that are read, each with the conditions of every window's segments.
 
-    A row that two windows have in common is read for each: their levels are not put together.
+    Where two windows overlap, common rows are read for each of them, so their levels are scanned apart.
     """
     common = len(plans) > 1 and plans[0].start_s < plans[1].end_s and plans[1].start_s < plans[0].end_s
     scans: dict[tuple[str, int], list[list[str]]] = {}

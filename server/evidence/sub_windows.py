@@ -1,7 +1,7 @@
-"""A window cut into equal parts, sub-windows: how much an edge's evidence varies within it.
+"""A window cut into sub-windows of equal length: how much an edge's evidence varies within it.
 
-Invariant: sub-windows are of one length, lie within the window, and come from one level; there are none when the window is
-shorter than two buckets of the finest level that still has it.
+Invariant: sub-windows have one length, lie within the window, and come from one level. There are none when the window
+is shorter than two buckets of the finest level that still has it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SubWindowPlan:
 
 
 def plan_sub_windows(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> SubWindowPlan:
-    """Return how a window is cut: by the coarsest level that gives ten sub-windows, else the finest that is still there."""
+    """Return how a window is cut: by the coarsest level that gives ten sub-windows, else by the finest that is kept."""
     chosen = SubWindowPlan(LEVELS[0][0], plan.start_s, LEVELS[0][1], 0)
     for level, size in reversed(LEVELS):
         age = retention.get(level)
@@ -60,9 +60,10 @@ def plan_sub_windows(plan: Plan, retention: Mapping[str, int | None], now_ms: in
 
 
 def sub_windows_query(plan: SubWindowPlan, question: Question, layers: Sequence[str]) -> Asked:
-    """Ask for what `sub_windows_of` reads of one window: `edge`, `place` (that of track and sub-window) and measures.
+    """Return the query that `sub_windows_of` needs for one window: `edge`, `place` (of track and sub-window) and
+    measures.
 
-    Few buckets a sub-window are added up here, many by the engine: below that, grouping costs more than it saves.
+    Few buckets in a sub-window are added up here, many by the engine: for few, grouping costs more than it saves.
 
     Args:
         plan: how the window is cut.
@@ -136,7 +137,7 @@ def _added_up(values: np.ndarray, key: np.ndarray, own: np.ndarray, shape: tuple
 
 
 def _tracks(layers: Sequence[str]) -> list[Track]:
-    """What is kept apart: layers, and of those with reports of targets these."""
+    """What is kept apart: layers, and in layer ipc the reports of targets."""
     found = [(name, False) for name in LAYERS if name in layers]
     return [*found, ("ipc", True)] if "ipc" in layers else found
 

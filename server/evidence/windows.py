@@ -1,6 +1,6 @@
-"""Put together what was read of one window, or of two, edges being known by number.
+"""Read one window, or two over the same edges, as columns.
 
-Invariant: what corrections cancelled is not there; an edge that no window has evidence of is left out. All windows
+Invariant: what corrections cancelled is not there, and an edge without evidence in any window is left out. All windows
 have the same edges, in the order of (source, target, protocol).
 """
 
@@ -48,7 +48,7 @@ _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some o
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The columns of each window over the same E edges, and the numbers of their rows."""
+    """The columns of each window over the same E edges, and the numbers in their rows."""
 
     columns: list[EdgeColumns]
     numbers: Numbers
@@ -120,7 +120,7 @@ def put_together(
     lifetimes: pa.Table,
     latency: pa.Table | None,
 ) -> Windows:
-    """Return the columns of windows.
+    """Return the columns of windows from what was read of them.
 
     Args:
         store: asked again for edges that came after `lifetimes`, and for how sure resolved edges are.
@@ -152,7 +152,7 @@ def put_together(
 
 
 def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
-    """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
+    """Return every edge ever seen in any layer, without evidence, and the numbers in its rows."""
     known = known_edges(read_lifetimes(store), ())
     return _edges_of(known.rows, known)
 
@@ -165,7 +165,7 @@ def _add_confidence(
     known: Known,
     direct: Callable[[int], np.ndarray],
 ) -> None:
-    """Say how sure each window's edges are; `direct` finds those that one shows without an intermediary."""
+    """Add each window's confidence; `direct` finds the edges that a window shows without an intermediary."""
     guesses = read_guesses(store)
     for at, (columns, plan) in enumerate(zip(windows.columns, plans, strict=True)):
         estimated = question.view == "resolved" and may_be_estimated(columns)
@@ -180,7 +180,7 @@ def _add_confidence(
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:
-    """Whether some row shows an edge that is not known yet: it came between two queries."""
+    """Whether some row has an edge that is not known yet: it came between two queries."""
     missing = find_numbers(counts.column("edge"), known.rows.column("edge")) < 0
     return any(bool((as_int(counts, name)[missing] > 0).any()) for name in _ALIVE if name in counts.column_names)
 
@@ -193,7 +193,7 @@ def _window_numbers(table: pa.Table) -> np.ndarray:
 
 
 def _edges_of(counts: pa.Table, known: Known) -> tuple[EdgeColumns, Numbers]:
-    """The edges that some row is of, without evidence yet, and the numbers of their rows."""
+    """The edges that the rows are about, without evidence, and the numbers in their rows."""
     found = find_numbers(pc.unique(counts.column("edge")), known.rows.column("edge"))
     rows = known.rows.take(pa.array(found[found >= 0]))
     (sources, names_s), (targets, names_t) = coded(rows, "source"), coded(rows, "target")

@@ -1,7 +1,7 @@
-"""Put a graph together from columns. Pure.
+"""Make a graph from columns. Pure.
 
-Invariant: nodes are in the order of their ids and edges in that of (source, target, protocol), whatever order the store
-answered in; the same columns and question give the same graph.
+Invariant: nodes are in the order of their ids, and edges in the order of (source, target, protocol), whatever order the
+store answered in. The same columns and question give the same graph.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _node_layers(columns: EdgeColumns, nodes: np.ndarray) -> list[list[Any]]:
 
 
 def _totals(columns: EdgeColumns, end: np.ndarray, nodes: np.ndarray) -> list[NodeTotals]:
-    """One side's sums by layer of some nodes."""
+    """Totals of some nodes in one direction, by layer."""
     by_layer: list[Any] = []
     for name in LAYERS:
         layer = columns.layers.get(name)

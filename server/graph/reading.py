@@ -1,4 +1,4 @@
-"""Ask the store for a window, and put the graph together: what the HTTP route and the command both call."""
+"""Read a window from the store and make its graph, for routes and commands alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class UnknownFocus(Impossible):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A graph, what is known of its services, and a tag that changes with the data (empty when not asked for)."""
+    """A graph, what is known of its services, and a tag that changes with the data (empty unless asked for)."""
 
     graph: Graph
     directory: Directory
@@ -63,7 +63,7 @@ def check_focus(directory: Directory, question: Question) -> None:
 
 
 def directory_queries(plan: Plan) -> list[Asked]:
-    """Ask for what `directory_of` reads: what is known of services at a window's end."""
+    """Return the queries for `directory_of`: what is known of services at a window's end."""
     return [kinds_query(), attributes_query(plan.end_s * 1000)]
 
 

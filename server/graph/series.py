@@ -1,4 +1,4 @@
-"""One edge over time: its measures per layer as columns, one value a step."""
+"""One edge over time: its measures by layer as columns, one value for each step."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class EdgeSeries(Struct):
 
 
 def read_series(store: Store, steps: Steps, edge: str, question: Question) -> EdgeSeries:
-    """Return one edge over some steps; of a question its layers, view and `full` count.
+    """Return one edge over some steps; of the question its layers, view and `full` count.
 
     Raises:
         NotFound: no edge has this id.
@@ -180,7 +180,7 @@ def _confidence(
     layers: dict[str, LayerColumns],
     lifetimes: pa.Table,
 ) -> tuple[float, bool]:
-    """How sure the edge is, and whether it is only inferred, as graphs say it, see evidence/confidence.py."""
+    """The edge's confidence, and whether it is only inferred, as graphs show them; see evidence/confidence.py."""
     routes = [route for routes in counts.column("routes").to_pylist() for route in routes]
     if set(layers) != {"network"} or not routes:
         return 1.0, False
