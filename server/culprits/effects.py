@@ -92,7 +92,7 @@ def adjusted(p: Array) -> Array:
 
 
 def _welch(size: Array, first: list[Array], second: list[Array]) -> tuple[Array, Array]:
-    """One-sided p-values of a difference, and its standard error; `first`, `second`: variance of the mean, and count."""
+    """One-sided p-values of a difference, its standard error; `first`, `second`: variance of the mean, count."""
     (v1, n1), (v2, n2) = first, second
     # A window of one sub-window has no spread of its own: the other's is used.
     v1, v2 = np.where(n1 < 2, v2 * n2, v1), np.where(n2 < 2, v1 * n1, v2)

@@ -40,7 +40,7 @@ class Reason(Struct, gc=False):
 
 
 class CulpritRecord(Struct):
-    """A likely cause. `score`: its part of all that is explained; `probability`: the score, if it is a change at all."""
+    """A likely cause. `score`: its part of all that is explained; `probability`: the score, if it is a change."""
 
     rank: int
     service: str

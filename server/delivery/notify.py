@@ -1,7 +1,7 @@
-"""The threads that tell receivers: one each, so that one that hangs or fails keeps nobody else waiting.
+"""Notify receivers, each in its own thread, so that a receiver that hangs or fails delays no other.
 
-Invariant: a receiver is told in order, and after a failure only when its time has come: exponential back-off with
-jitter. What it refuses for good, or did not take for too long, is dropped and counted.
+Invariant: a receiver gets notices in order. After a failure it is tried again later: exponential back-off with jitter.
+A notice that it refuses for good, or did not take for too long, is dropped and counted.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class Receiver(Protocol):
-    """Who is told once of each notice."""
+    """Takes each notice once."""
 
     def send(self, notice: Notice, now_ms: int) -> None:
         """Send a notice, or raise Undelivered or Unwanted."""
 
 
 class DeliveryMetrics:
-    """What `/metrics` says of receivers: as many as the configuration names."""
+    """The metrics of receivers: as many as the configuration names."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.sent = Counter(
@@ -49,7 +49,7 @@ class DeliveryMetrics:
 
 
 class Notifier(ABC):
-    """Tells one receiver whatever `round` does, when something changed or its time has come; `rounds` starts it."""
+    """Notifies one receiver by `round`, when something changed or it is time again; `rounds` starts it."""
 
     def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
         self.name = name
@@ -63,7 +63,7 @@ class Notifier(ABC):
             metrics.sent.labels(name, outcome)
 
     def update(self, standing: Sequence[Standing], changed: bool) -> None:
-        """Take what stands now; returns at once."""
+        """Take the present alerts and their states; return at once."""
         first = self._standing is None
         self._standing = standing
         if changed or first:
@@ -71,7 +71,7 @@ class Notifier(ABC):
 
     @abstractmethod
     def round(self, standing: Sequence[Standing]) -> None:
-        """Tell all there is to tell.
+        """Send all there is to send.
 
         Raises:
             Undelivered: to be tried again.
@@ -93,7 +93,7 @@ class Notifier(ABC):
 
 
 class NoticeNotifier(Notifier):
-    """Tells each notice once."""
+    """Sends each notice once."""
 
     def __init__(
         self, name: str, receiver: Receiver, store: Store, give_up_after_s: int, metrics: DeliveryMetrics,
@@ -105,7 +105,7 @@ class NoticeNotifier(Notifier):
         self._give_up_after_ms = give_up_after_s * 1000
 
     def round(self, standing: Sequence[Standing]) -> None:
-        """Tell what is owed, oldest first."""
+        """Send the notices that are due, oldest first."""
         due = self._outbox.due(standing, self.clock())
         for at, notice in enumerate(due):
             self.metrics.waiting.labels(self.name).set(len(due) - at)
@@ -128,7 +128,7 @@ class NoticeNotifier(Notifier):
 
 
 class AlertmanagerNotifier(Notifier):
-    """Tells one Alertmanager everything that stands, each round again."""
+    """Sends one Alertmanager all alerts, each round again."""
 
     def __init__(
         self, entry: AlertmanagerEntry, config: DeliverySection, metrics: DeliveryMetrics, clock: Callable[[], int]
@@ -138,7 +138,7 @@ class AlertmanagerNotifier(Notifier):
         self._config = config
 
     def round(self, standing: Sequence[Standing]) -> None:
-        """POST all alerts; what it refuses for good is refused again next round, and counted."""
+        """POST all alerts; what is refused for good is refused again next round, and counted."""
         config = self._config
         for body in bodies(standing, self.clock(), config.resend, config.external_url):
             try:
@@ -153,7 +153,7 @@ class AlertmanagerNotifier(Notifier):
 def notifiers_of(
     config: DeliverySection, store: Store, registry: CollectorRegistry, clock: Callable[[], int]
 ) -> list[Notifier]:
-    """Return a teller for each receiver of the configuration; none has started.
+    """Return a notifier for each receiver of the configuration; none has started.
 
     Raises:
         InvalidConfig: the file of a secret cannot be read.

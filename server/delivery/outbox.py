@@ -1,8 +1,7 @@
-"""What a receiver is still owed: the notices that alerts call for, less those whose outcome is known.
+"""The notices that a receiver has yet to get: those of all alerts, less those with an outcome.
 
-Invariant: an alert's transition is durable before anything is sent of it, and an outcome is written as soon as it is
-known; so a crash loses no notice, and repeats at most the one that was under way. A new receiver is told of what fires
-then, not of the past.
+Invariant: an alert's transition is stored before anything is sent, and an outcome as soon as it is known. So a crash
+loses no notice, and repeats at most the one under way. A new receiver gets notices of what fires then, not of the past.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ GROUP BY id
 
 
 class Outbox:
-    """What one receiver is owed."""
+    """The notices of one receiver."""
 
     def __init__(self, store: Store, receiver: str) -> None:
         self._store = store
@@ -49,7 +48,7 @@ class Outbox:
         return sorted(due, key=lambda notice: (notice.at_ms, notice.status != "firing", notice.id))
 
     def record_outcome(self, notice_id: str, outcome: str, now_ms: int) -> None:
-        """Write what became of a notice: `delivered` or `dropped`."""
+        """Write the outcome of a notice: `delivered` or `dropped`."""
         row = {
             "receiver": pa.array([self._receiver]),
             "id": pa.array([notice_id]),
@@ -59,6 +58,6 @@ class Outbox:
         self._store.insert("notifications", pa.table(row))
 
     def _concerns(self, notice: Notice, since_ms: int, notified: set[str]) -> bool:
-        """Not what was over before the receiver was known, unless it was told of its beginning."""
+        """Not what ended before the receiver was known, unless it was notified of the beginning."""
         ended_ms = notice.standing.state.resolved_ms
         return not ended_ms or ended_ms >= since_ms or notice.standing.alert.fingerprint in notified

@@ -22,7 +22,7 @@ from chronotope.server.delivery.posting import ask
 
 
 class Webhook:
-    """Tells one endpoint."""
+    """Sends notices to one endpoint."""
 
     def __init__(self, entry: WebhookEntry, timeout_s: float, external_url: str) -> None:
         self._entry = entry

@@ -206,7 +206,7 @@ def _pair(parts: Array) -> tuple[Array, Array]:
 def _ratio_inflation(
     sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array], *, lasting: bool
 ) -> tuple[Array, Array]:
-    """The measured variance of a ratio ÷ that of independent trials; `lasting`: with what dependent sub-windows hide."""
+    """Measured variance of a ratio ÷ that of independent trials; `lasting`: with what dependent sub-windows hide."""
     residuals = []
     measured, independent, freedom = np.zeros(len(sums[0])), np.zeros(len(sums[0])), np.zeros(len(sums[0]))
     for total, count, own in zip(sums, counts, variance, strict=True):

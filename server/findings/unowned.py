@@ -1,6 +1,6 @@
-"""Addresses in the graph: nodes that nobody owns, with what is known of their traffic.
+"""Addresses that are nodes of the graph because nobody owns them, with their traffic.
 
-Invariant: each address comes once; its bytes and connections are those of its edges in the layer `network`, both ways.
+Invariant: each address comes once. Its bytes and connections are those of its edges in layer `network`, both ways.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GROUP BY address
 
 @dataclass(slots=True)
 class UnownedAddress:
-    """An address that is a node itself. Times are Unix milliseconds; `callers` and `callees` are service ids."""
+    """An address that is a node. Times are Unix milliseconds; `callers` and `callees` are service ids."""
 
     address: str
     bytes_sent: int

@@ -1,6 +1,6 @@
-"""Evaluate rules at one instant, from the store.
+"""Evaluate one rule at one instant, from the store.
 
-Invariant: the answer depends on the store and the instant alone, so every server finds the same.
+Invariant: the result depends only on the store and the instant, so every server finds the same.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def is_of_events(rule: RuleEntry) -> bool:
-    """Whether a rule is about dependencies that came or went, and not about the graph of a window."""
+    """Return whether a rule is about dependencies that came or went, not about the graph of a window."""
     return rule.when.name in _EVENT_TYPES
 
 
