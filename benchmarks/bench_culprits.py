@@ -37,8 +37,8 @@ from chronotope.schema.observations import BUCKET_S, REPORTER_SOURCE, REPORTER_T
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_duration
+from chronotope.server.answers.culprits import CulpritsParameters, answer_culprits
 from chronotope.server.answers.parameters import GraphParameters
-from chronotope.server.api.culprits import CulpritsParameters, answer_culprits
 from chronotope.server.culprits.records import CulpritsAnswer
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.graph.answer import Graph

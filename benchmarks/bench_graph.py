@@ -22,8 +22,9 @@ from chronotope.server.evidence.levels import Plan, plan_window
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import KEEP_ALL, Settings
 from chronotope.server.evidence.steps import plan_steps
+from chronotope.server.evidence.windows import read_edges
 from chronotope.server.graph.assemble import assemble
-from chronotope.server.graph.reading import Reading, read_edges, read_graph
+from chronotope.server.graph.reading import Reading, read_graph
 from chronotope.server.graph.series import read_series
 
 ROUNDS = 100
@@ -83,7 +84,7 @@ def check_calls(history: History, columns: EdgeColumns, start_s: int, end_s: int
 def test_five_minutes_of_counts(benchmark: Any, store: Store, history: History, since: str) -> None:
     whole = since == "any_minute"
     starts = random_starts(history.start_s if whole else END_S - DAY_S, 300, 60 if whole else 10)
-    last, columns = ask(benchmark, starts, 300, lambda *asked: read_edges(store, *asked))
+    last, columns = ask(benchmark, starts, 300, lambda *asked: read_edges(store, *asked)[0])
     if last % 60 == 0:
         check_calls(history, columns, last, last + 300)
     assert len(columns) > 0.9 * history.edges
@@ -92,7 +93,7 @@ def test_five_minutes_of_counts(benchmark: Any, store: Store, history: History, 
 @of_histories
 def test_five_minutes_with_quantiles(benchmark: Any, store: Store, history: History) -> None:
     starts = random_starts(END_S - MINUTE_LATENCY_S, 300, 60)
-    last, columns = ask(benchmark, starts, 300, lambda *asked: read_edges(store, *asked), full=True)
+    last, columns = ask(benchmark, starts, 300, lambda *asked: read_edges(store, *asked)[0], full=True)
     check_calls(history, columns, last, last + 300)
     graph = reading(store, planned(last, 300, full=True)[1]).graph
     for edge in (0, history.edges // 2 + 3):
@@ -107,7 +108,7 @@ def test_five_minutes_with_quantiles(benchmark: Any, store: Store, history: Hist
 @pytest.mark.parametrize("cut", ["by_the_hour", "by_the_minute"])
 def test_a_day_of_counts(benchmark: Any, store: Store, history: History, cut: str) -> None:
     starts = random_starts(history.start_s, DAY_S, 3600 if cut == "by_the_hour" else 60)
-    last, columns = ask(benchmark, starts, DAY_S, lambda *asked: read_edges(store, *asked))
+    last, columns = ask(benchmark, starts, DAY_S, lambda *asked: read_edges(store, *asked)[0])
     check_calls(history, columns, last, last + DAY_S)
 
 
@@ -136,7 +137,7 @@ def test_one_edge_by_the_hour(benchmark: Any, store: Store, history: History, me
 @pytest.mark.parametrize("measures", ["counts", "full"])
 def test_assembling_a_graph(benchmark: Any, store: Store, history: History, measures: str) -> None:
     plan, question = planned(END_S - 3600, 300, full=measures == "full")
-    columns, directory = read_edges(store, plan, question), reading(store, question).directory
+    columns, directory = read_edges(store, plan, question)[0], reading(store, question).directory
     graph = benchmark(assemble, columns, directory, question, plan)
     assert sum(edge.evidence.trace.calls for edge in graph.edges) == history.calls(plan.start_s, plan.end_s).sum()
 

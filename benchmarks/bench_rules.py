@@ -20,7 +20,7 @@ from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.server.rules.backtest import RuleCheck, check_rules
 from chronotope.server.rules.catalog import read_catalog
-from chronotope.server.rules.evaluating import evaluate
+from chronotope.server.rules.evaluation import evaluate
 
 END_S = 1_767_225_600  # 2026-01-01T00:00:00Z
 HOUR_S, DAY_S = 3600, 86_400

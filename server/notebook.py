@@ -12,6 +12,7 @@ is what the API answers, nothing is computed here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -19,12 +20,9 @@ import msgspec
 import pyarrow as pa
 
 from chronotope.schema.errors import ChronotopeError
-from chronotope.schema.storage.store import Store
-from chronotope.server.answers import parameters, questions
-from chronotope.server.answers.graph import Answer, answer_graph, answer_service, answer_services, answer_timeline
+from chronotope.server.answers import culprits, diff, events, parameters, questions
+from chronotope.server.answers.graph import answer_graph, answer_service, answer_services, answer_timeline
 from chronotope.server.answers.source import source_of
-from chronotope.server.api import culprits, diff, events
-from chronotope.server.evidence.settings import Settings
 
 _ROUTES: Mapping[str, tuple[str, Any, Any]] = {
     "graph": ("/api/v1/graph", parameters.GraphParameters, answer_graph),
@@ -77,17 +75,10 @@ class Topology:
         texts = [(name.rstrip("_"), _texts(value)) for name, value in given.items() if value is not None]
         if question in _ROUTES:
             route, model, answer = _ROUTES[question]
-            body = self._source.read(route, model, texts, answer)
         else:
             route, model, answer_of = _OF_SERVICE[question]
-
-            def answer_about(store: Store, settings: Settings, asked: Any, now_ms: int) -> Answer:
-                found: Answer = answer_of(store, settings, about, asked, now_ms)
-                return found
-
-            path = route.replace("{service}", quote(about, safe=""))
-            body = self._source.read(path, model, texts, answer_about)
-        found: dict[str, Any] = msgspec.json.decode(body)
+            route, answer = route.replace("{service}", quote(about, safe="")), partial(answer_of, service=about)
+        found: dict[str, Any] = msgspec.json.decode(self._source.read(route, model, texts, answer))
         return found
 
     def graph(self, **given: Any) -> Any:
@@ -160,7 +151,7 @@ def _without(record: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Records within a record as columns of their own, `outer_inner`; an empty one and a list stay away and as is."""
+    """Records within a record as columns of their own, `outer_inner`. An empty record gives no column."""
     found: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""From parameters to the bytes of an answer: for routes, commands and notebooks alike."""
+"""From parameters to the bytes of an answer: the same for routes, commands, notebooks and MCP."""

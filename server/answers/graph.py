@@ -1,21 +1,22 @@
-"""From parameters to the bytes of an answer: the same for an HTTP route and for a command.
+"""Answers about the graph: the graph itself, its timeline, its services, one edge, positions.
 
-Invariant: the bytes of an answer depend on the store, the parameters and `now` alone.
+Invariant: the bytes of an answer depend only on the store, the parameters and `now`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 import msgspec
 
 from chronotope.schema.errors import NotFound
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import shortened
+from chronotope.server.answers.answer import JSON, Answer, is_settled, tagged
 from chronotope.server.answers.parameters import (
     FilterParameters,
     GraphParameters,
+    PositionsParameters,
     SeriesParameters,
     ServiceParameters,
     ServicesParameters,
@@ -32,28 +33,16 @@ from chronotope.server.graph.services import service_detail, services_of
 from chronotope.server.graph.timeline import read_timeline
 from chronotope.server.layout.places import Places, place_nodes
 
-JSON = "application/json"
-# Data may still come for a window that ended only now; nothing of it is kept by caches.
-SETTLED_AFTER_MS = 60_000
-CHANGES_MS = 3_600_000  # how long before a window changes of a service are still told
+CHANGES_MS = 3_600_000  # changes of a service are shown from this long before the window
 MOST_CHANGES = 1000
 
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A body, its media type, and for a past window a tag made from the data behind it."""
-
-    body: bytes
-    media_type: str = JSON
-    tag: str = ""
-
-
 def answer_graph(store: Store, settings: Settings, parameters: GraphParameters, now_ms: int) -> Answer:
     """Return the graph in the format asked for."""
     question = parameters.question(now_ms)
-    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
+    past = is_settled(question.end_ms, now_ms)
     reading = read_graph(store, settings, question, now_ms, tagged=past)
     tag = f"{parameters.format}-{reading.tag}" if past else ""
     if parameters.positions:
@@ -72,16 +61,16 @@ def answer_timeline(store: Store, settings: Settings, parameters: TimelineParame
     timeline = read_timeline(store, steps, parameters.question(steps), now_ms)
     start, end = steps.start_s * 1000, steps.end_s * 1000
     timeline.changes = change_records(changes_between(store, start, end), end)[:MOST_CHANGES]
-    return _tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
+    return tagged(_encoder.encode(timeline), steps.end_s * 1000, now_ms)
 
 
-def answer_edge(store: Store, settings: Settings, edge: str, parameters: SeriesParameters, now_ms: int) -> Answer:
+def answer_edge(store: Store, settings: Settings, parameters: SeriesParameters, now_ms: int, edge: str) -> Answer:
     """Return one edge over time."""
     steps = parameters.steps(settings, now_ms)
     series = read_series(store, steps, edge, parameters.question(steps))
-    # Traffic of today, which `last_seen` tells of, does not make yesterday's series another one.
+    # `last_seen` changes with today's traffic; yesterday's series stays the same.
     settled = msgspec.structs.replace(series, last_seen="")
-    tag = _tagged(_encoder.encode(settled), steps.end_s * 1000, now_ms).tag
+    tag = tagged(_encoder.encode(settled), steps.end_s * 1000, now_ms).tag
     return Answer(_encoder.encode(series), JSON, tag)
 
 
@@ -90,11 +79,11 @@ def answer_services(store: Store, settings: Settings, parameters: ServicesParame
     question = parameters.question(now_ms)
     graph = read_graph(store, settings, question, now_ms).graph
     found = services_of(graph, search=parameters.search, namespaces=parameters.namespace, kinds=parameters.kind)
-    return _tagged(_encoder.encode(found), question.end_ms, now_ms)
+    return tagged(_encoder.encode(found), question.end_ms, now_ms)
 
 
 def answer_service(
-    store: Store, settings: Settings, service: str, parameters: ServiceParameters, now_ms: int
+    store: Store, settings: Settings, parameters: ServiceParameters, now_ms: int, service: str
 ) -> Answer:
     """Return one service with its callers and callees.
 
@@ -111,9 +100,9 @@ def answer_service(
     found = changes_between(store, max(question.start_ms - CHANGES_MS, 0), question.end_ms)
     changes = change_records(found, question.end_ms, service)[:MOST_CHANGES]
     detail = service_detail(reading.graph, service, reading.directory, changes)
-    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
-    told = hashlib.blake2b(_encoder.encode(changes), digest_size=4).hexdigest()
-    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}-{told}" if past else "")
+    past = is_settled(question.end_ms, now_ms)
+    changed = hashlib.blake2b(_encoder.encode(changes), digest_size=4).hexdigest()
+    return Answer(_encoder.encode(detail), JSON, f"service-{reading.tag}-{changed}" if past else "")
 
 
 def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParameters, now_ms: int) -> Answer:
@@ -124,7 +113,6 @@ def answer_nodegraph(store: Store, settings: Settings, parameters: FilterParamet
     return Answer(_encoder.encode({"nodes": node_rows(graph), "edges": edge_rows(graph)}))
 
 
-def _tagged(body: bytes, end_ms: int, now_ms: int) -> Answer:
-    """An answer whose text is made from nothing but the data: its digest is the tag."""
-    past = end_ms <= now_ms - SETTLED_AFTER_MS
-    return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")
+def answer_positions(places: Places, parameters: PositionsParameters, now_ms: int) -> Answer:
+    """Return where each node is drawn."""
+    return Answer(_encoder.encode(places.positions(parameters.group_by, now_ms)))

@@ -1,6 +1,6 @@
-"""Query parameters of every reading route and command: one model each, which also describes them in OpenAPI.
+"""Query parameters of the reading routes and commands. Each has one model, which also describes it in OpenAPI.
 
-Invariant: a refusal names the parameter, its value and what would be accepted. Malformed is InvalidValue (400); a
+Invariant: a refusal names the parameter, its value and what is accepted. A malformed value is InvalidValue (400). A
 well-formed value that nothing can answer, such as an unknown layer, is Impossible (422).
 """
 
@@ -32,7 +32,8 @@ DURATION_PATTERN = r"^[1-9]\d{0,4}[smhdw]$"
 T = TypeVar("T", bound="Parameters")
 
 
-def _split(value: object) -> object:
+def split_list(value: object) -> object:
+    """Return the entries of a text with commas."""
     if not isinstance(value, str):
         return value
     return [part.strip() or part for part in value.split(",")]
@@ -51,9 +52,9 @@ def _duration(description: str, example: str) -> Any:
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=300, json_schema_extra={"pattern": "^[^,]+$"})]
-Texts = Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(_split)]
-Layers = Annotated[tuple[Layer, ...], Field(min_length=1), BeforeValidator(_split)]
-Kinds = Annotated[tuple[Kind, ...], Field(min_length=1), BeforeValidator(_split)]
+Texts = Annotated[tuple[_Text, ...], Field(min_length=1), BeforeValidator(split_list)]
+Layers = Annotated[tuple[Layer, ...], Field(min_length=1), BeforeValidator(split_list)]
+Kinds = Annotated[tuple[Kind, ...], Field(min_length=1), BeforeValidator(split_list)]
 View = Literal["resolved", "hops"]
 _VIEW = "`resolved`: intermediaries collapsed into `via`; `hops`: every hop as it was seen."
 Time = Annotated[str, _time("A time: RFC 3339, Unix seconds or milliseconds, or relative to now.", "now-90m")]
@@ -93,7 +94,7 @@ class WindowParameters(Parameters):
 
 
 class Filters(Parameters):
-    """What of a window is wanted."""
+    """What is shown of a window."""
 
     layers: Layers = Field((), description="Whose evidence counts; all by default. One alone is its own view.")
     view: View = Field("resolved", description=_VIEW)
@@ -114,7 +115,7 @@ class Filters(Parameters):
     )
 
     def wanted(self, start_ms: int, end_ms: int) -> Question:
-        """Return what is asked of the window [start, end), Unix milliseconds."""
+        """Return the question for the window [start, end), Unix milliseconds."""
         return Question(
             start_ms=start_ms,
             end_ms=end_ms,
@@ -134,7 +135,7 @@ class Filters(Parameters):
 
 
 class FilterParameters(Filters, WindowParameters):
-    """A window and what of it is wanted."""
+    """A window, and what is shown of it."""
 
     positions: bool = Field(
         False,
@@ -143,7 +144,7 @@ class FilterParameters(Filters, WindowParameters):
     )
 
     def question(self, now_ms: int) -> Question:
-        """Return what is asked."""
+        """Return the question."""
         return self.wanted(*self.interval(now_ms))
 
 
@@ -171,7 +172,7 @@ class StepParameters(Parameters):
         return plan_steps(start, end, step, settings.retention, now_ms, settings.max_buckets)
 
     def question(self, steps: Steps) -> Question:
-        """Return what is asked of each step."""
+        """Return the question for each step."""
         return Question(
             start_ms=steps.start_s * 1000,
             end_ms=steps.end_s * 1000,
@@ -236,6 +237,12 @@ class ServiceParameters(WindowParameters):
         )
 
 
+class PositionsParameters(Parameters):
+    """Whose positions are wanted."""
+
+    group_by: str = Field("", max_length=300, description="As of the graph: positions of groups instead of services.")
+
+
 class NoParameters(Parameters):
     """A route without parameters."""
 
@@ -245,7 +252,7 @@ def parse_parameters(model: type[T], given: Iterable[tuple[str, Sequence[str]]])
 
     Args:
         model: the route's parameters.
-        given: name and values as they came; a list may be one text with commas, or given several times.
+        given: names and values as they came; a list is one text with commas, or several values.
 
     Raises:
         InvalidValue: an unknown name, one given twice, a malformed value.

@@ -1,12 +1,11 @@
-"""Questions about the whole graph of a window: blast radius, paths, cycles, single points of failure.
+"""Answers to questions about the whole graph of a window: blast radius, paths, cycles, single points of failure.
 
-Invariant: route and command give the same bytes; an unknown service is refused by its name, a window without data is
-an answer without content that says so, and an answer about a past window has a tag made from the data.
+Invariant: an unknown service is refused by its name. A window without data gives an answer without content that says
+so.
 """
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +16,15 @@ from pydantic import Field
 from chronotope.schema.errors import NotFound
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import shortened
-from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.server.answers.answer import Answer, tagged
 from chronotope.server.answers.parameters import Layers, Texts, View, WindowParameters
 from chronotope.server.evidence.columns import EdgeColumns
 from chronotope.server.evidence.directory import read_kinds
-from chronotope.server.evidence.levels import plan_window
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.windows import read_window
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import window_of
-from chronotope.server.graph.reading import read_edges
 from chronotope.server.questions import records
 from chronotope.server.questions.blast import NOBODY, blast_radius
 from chronotope.server.questions.cuts import single_points_of_failure
@@ -83,15 +81,16 @@ class SinglePointsParameters(WholeGraphParameters):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """The graph of a window, and what is known of all services ever seen."""
+class _WindowGraph:
+    """The graph of a window, and the kinds of all services ever seen."""
 
     window: Window
     columns: EdgeColumns
     pairs: Pairs
     kinds: dict[str, str]
     notes: tuple[str, ...]
-    past: bool
+    end_ms: int
+    now_ms: int
 
     def place(self, name: str, service: str) -> int | None:
         """Return the code of a service; None when it has no edge in the window.
@@ -106,16 +105,14 @@ class _Asked:
         return found if found < len(names) and names[found] == service else None
 
     def answer(self, record: Any, *notes: str) -> Answer:
-        """Return the answer with its notes; a window without data has no other."""
+        """Return the answer with its notes; a window without data has only its own note."""
         notes = notes if len(self.columns) else ()
-        body = msgspec.json.encode(records.noted(record, *self.notes, *notes))
-        return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if self.past else "")
+        return tagged(msgspec.json.encode(records.noted(record, *self.notes, *notes)), self.end_ms, self.now_ms)
 
 
-def _ask(store: Store, settings: Settings, parameters: WholeGraphParameters, now_ms: int) -> _Asked:
+def _read(store: Store, settings: Settings, parameters: WholeGraphParameters, now_ms: int) -> _WindowGraph:
     question = parameters.question(now_ms)
-    plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
-    columns = read_edges(store, plan, question)  # connections of a flow do not stand for calls that are counted
+    plan, columns = read_window(store, settings, question, now_ms)
     calls, silent = weigh(columns)
     pairs = pairs_of(columns.source, columns.target, calls, len(columns.names))
     notes: tuple[str, ...] = ()
@@ -123,27 +120,26 @@ def _ask(store: Store, settings: Settings, parameters: WholeGraphParameters, now
         notes = ("Nothing was seen in this window; at and window choose another.",)
     elif silent.any():
         notes = (f"No layer counts calls of {int(silent.sum())} edges: their connections stand for calls.",)
-    past = question.end_ms <= now_ms - SETTLED_AFTER_MS
-    return _Asked(window_of(plan), columns, pairs, read_kinds(store), notes, past)
+    return _WindowGraph(window_of(plan), columns, pairs, read_kinds(store), notes, question.end_ms, now_ms)
 
 
 def answer_blast_radius(
-    store: Store, settings: Settings, service: str, parameters: BlastRadiusParameters, now_ms: int
+    store: Store, settings: Settings, parameters: BlastRadiusParameters, now_ms: int, service: str
 ) -> Answer:
     """Return who depends on a service.
 
     Raises:
         NotFound: the service was never seen.
     """
-    asked = _ask(store, settings, parameters, now_ms)
-    place = asked.place("service", service)
+    graph = _read(store, settings, parameters, now_ms)
+    place = graph.place("service", service)
     if place is None:
-        record = records.blast_record(NOBODY, asked.window, service, [], asked.kinds, 0)
-        return asked.answer(record, "The service has no edge in this window.")
-    found = blast_radius(asked.pairs, place, max_hops=parameters.max_hops)
-    direct = int((asked.pairs.target == place).sum())
-    record = records.blast_record(found, asked.window, service, asked.columns.names, asked.kinds, direct)
-    return asked.answer(
+        record = records.blast_record(NOBODY, graph.window, service, [], graph.kinds, 0)
+        return graph.answer(record, "The service has no edge in this window.")
+    found = blast_radius(graph.pairs, place, max_hops=parameters.max_hops)
+    direct = int((graph.pairs.target == place).sum())
+    record = records.blast_record(found, graph.window, service, graph.columns.names, graph.kinds, direct)
+    return graph.answer(
         record,
         "" if len(found.caller) else "Nobody calls the service in this window.",
         "" if found.settled else "Some shares are lower bounds: their cycles are too long to be solved in time.",
@@ -156,19 +152,19 @@ def answer_paths(store: Store, settings: Settings, parameters: PathsParameters, 
     Raises:
         NotFound: one of them was never seen.
     """
-    asked = _ask(store, settings, parameters, now_ms)
+    graph = _read(store, settings, parameters, now_ms)
     ends = (parameters.source, parameters.target)
-    source, target = asked.place("source", ends[0]), asked.place("target", ends[1])
+    source, target = graph.place("source", ends[0]), graph.place("target", ends[1])
     if ends[0] == ends[1]:
-        record = records.PathsAnswer(asked.window, *ends, [], False)
-        return asked.answer(record, "Source and target are the same service; /api/v1/cycles shows ways back to it.")
+        record = records.PathsAnswer(graph.window, *ends, [], False)
+        return graph.answer(record, "Source and target are the same service; /api/v1/cycles shows ways back to it.")
     if source is None or target is None:
         missing = " and ".join(shortened(end) for end, at in zip(ends, (source, target), strict=True) if at is None)
-        record = records.PathsAnswer(asked.window, *ends, [], False)
-        return asked.answer(record, f"No edge in this window has {missing}.")
-    found = paths_between(asked.pairs, source, target, max_hops=parameters.max_hops, limit=parameters.limit)
-    record = records.paths_record(found, asked.window, ends, asked.columns.names, asked.columns, asked.pairs)
-    return asked.answer(
+        record = records.PathsAnswer(graph.window, *ends, [], False)
+        return graph.answer(record, f"No edge in this window has {missing}.")
+    found = paths_between(graph.pairs, source, target, max_hops=parameters.max_hops, limit=parameters.limit)
+    record = records.paths_record(found, graph.window, ends, graph.columns.names, graph.columns, graph.pairs)
+    return graph.answer(
         record,
         "" if found.paths else "No calls lead from source to target within max_hops.",
         "There are more paths; those listed are the shortest." if found.truncated else "",
@@ -177,15 +173,15 @@ def answer_paths(store: Store, settings: Settings, parameters: PathsParameters, 
 
 def answer_cycles(store: Store, settings: Settings, parameters: CyclesParameters, now_ms: int) -> Answer:
     """Return the groups of services that call each other in circles."""
-    asked = _ask(store, settings, parameters, now_ms)
-    found = cycles(asked.pairs)
-    record = records.cycles_record(found, asked.window, asked.columns.names)
-    return asked.answer(record, "" if found else "No services call each other in circles in this window.")
+    graph = _read(store, settings, parameters, now_ms)
+    found = cycles(graph.pairs)
+    record = records.cycles_record(found, graph.window, graph.columns.names)
+    return graph.answer(record, "" if found else "No services call each other in circles in this window.")
 
 
 def answer_single_points(store: Store, settings: Settings, parameters: SinglePointsParameters, now_ms: int) -> Answer:
     """Return the services whose loss cuts others off."""
-    asked = _ask(store, settings, parameters, now_ms)
-    found = single_points_of_failure(asked.pairs, named=NAMED)
-    record = records.cuts_record(found, asked.window, asked.columns.names, asked.kinds, asked.pairs)
-    return asked.answer(record, "" if found else "No service cuts others off in this window.")
+    graph = _read(store, settings, parameters, now_ms)
+    found = single_points_of_failure(graph.pairs, named=NAMED)
+    record = records.cuts_record(found, graph.window, graph.columns.names, graph.kinds, graph.pairs)
+    return graph.answer(record, "" if found else "No service cuts others off in this window.")

@@ -1,4 +1,4 @@
-"""Where a reading command asks: a store of its own, or a server that runs.
+"""Where a reading command asks: a store that it opens itself, or a server that runs.
 
 Invariant: both give the same bytes for the same question.
 """
@@ -18,11 +18,11 @@ from chronotope.schema.storage.location import parse_store_url
 from chronotope.schema.storage.migrate import migrate, pending
 from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.storage.store import Store
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.parameters import T, parse_parameters
 from chronotope.server.evidence.settings import Settings
 
-Given = Sequence[tuple[str, Sequence[str]]]
+QueryItems = Sequence[tuple[str, Sequence[str]]]
 TIMEOUT_S = 60
 
 
@@ -32,7 +32,7 @@ class Refused(ChronotopeError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A store's address, or a server's; one of them."""
+    """The address of a store, or of a server; only one is set."""
 
     store: str = ""
     server: str = ""
@@ -41,7 +41,7 @@ class Source:
         self,
         route: str,
         model: type[T],
-        given: Given,
+        given: QueryItems,
         answer: Callable[[Store, Settings, T, int], Answer],
     ) -> bytes:
         """Return the body of an answer.
@@ -61,7 +61,7 @@ class Source:
 
 
 def source_of(store: str | None, server: str | None) -> Source:
-    """Return the one source that is given; a server wins over a store from the environment.
+    """Return the one source that was named; a server wins over a store from the environment.
 
     Raises:
         InvalidValue: none is given, or the server's address is none.
@@ -100,14 +100,14 @@ def open_to_read(url: str) -> Store:
     return store
 
 
-def _fetch(server: str, route: str, given: Given) -> bytes:
+def _fetch(server: str, route: str, given: QueryItems) -> bytes:
     query = urlencode([(name, ",".join(values)) for name, values in given])
     url = f"{server}{route}{'?' + query if query else ''}"
     return _answer_of(server, Request(url, headers={"Accept": "*/*"}), TIMEOUT_S)
 
 
 def post_text(server: str, route: str, text: str, media_type: str, timeout_s: float) -> bytes:
-    """Return what a server answers to a text.
+    """Return a server's answer to a text.
 
     Raises:
         Refused: it refuses, or cannot be reached.

@@ -1,1 +1,1 @@
-"""HTTP: parameters, answers, problems, routes."""
+"""HTTP: routes, problems, OpenAPI. The answers themselves are made in `server/answers`."""

@@ -1,4 +1,4 @@
-"""The WSGI application: wires routes, problems, compression and metrics around one store."""
+"""The WSGI application: joins routes, problems, compression and metrics over one store."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.answers.parameters import NoParameters
-from chronotope.server.api.culprits import culprits_routes
-from chronotope.server.api.diff import diff_routes
-from chronotope.server.api.events import events_routes
-from chronotope.server.api.findings import findings_routes
-from chronotope.server.api.graph import grafana_routes, reading_routes
+from chronotope.server.api.grafana import grafana_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.manual import manual_routes
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
 from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
-from chronotope.server.api.questions import question_routes
+from chronotope.server.api.reading import reading_routes
 from chronotope.server.api.rules import rules_routes
 from chronotope.server.api.transfer import query, register_compression
 from chronotope.server.evidence.settings import Settings
@@ -52,19 +48,14 @@ def create_app(
     register_compression(app, settings.compress_from_bytes)
     register_metrics(app, registry)  # after_request runs in reverse: timed before compression
     register_problems(app)
-    app.register_blueprint(reading_routes(store, settings))
-    app.register_blueprint(diff_routes(store, settings))
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    reading = [
-        routes(store, settings)
-        for routes in (findings_routes, events_routes, question_routes, culprits_routes, rules_routes)
-    ]
-    others = [*reading, positions_routes(Places(store), settings), manual_routes(), *blueprints]
-    for blueprint in others:
+    own = [reading_routes(store, settings), rules_routes(store, settings), positions_routes(Places(store), settings)]
+    described = [*own, manual_routes(), *blueprints]
+    for blueprint in described:
         app.register_blueprint(blueprint)
-    app.register_blueprint(_document_route(app, others))
+    app.register_blueprint(_document_route(app, described))
     return app
 
 

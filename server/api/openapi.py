@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made from the models that routes parse with and the records they answer with.
+"""The OpenAPI 3.1 document, made from the models that routes parse and the records that they answer with.
 
-Invariant: what the document says of a parameter or an answer is what the code checks and encodes; a route that is not
-there is not described. A blueprint of another room describes its routes by an attribute `openapi`: path → path item.
+Invariant: the document says what the code checks and encodes. A route that does not exist is not described. A blueprint
+describes its own routes by an attribute `openapi`: path → path item.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Flask
 
+from chronotope.server.answers.diff import PATH as DIFF_PATH
+from chronotope.server.answers.diff import DiffParameters
 from chronotope.server.answers.parameters import (
     FilterParameters,
     GraphParameters,
@@ -24,8 +26,6 @@ from chronotope.server.answers.parameters import (
     ServicesParameters,
     TimelineParameters,
 )
-from chronotope.server.api.diff import PATH as DIFF_PATH
-from chronotope.server.api.diff import DiffParameters
 from chronotope.server.api.health import Health
 from chronotope.server.api.problems import MEDIA_TYPE, Problem
 from chronotope.server.api.writing import WRITING
@@ -42,9 +42,11 @@ Json = dict[str, Any]
 _REFUSALS = {
     "400": "A parameter is not known, or malformed.",
     "404": "No such service or edge.",
+    "413": "The body is too large.",
     "422": "Well-formed, but nothing can answer it: an empty window, an unknown layer.",
     "503": "The store cannot be reached; try again after `Retry-After` seconds.",
 }
+_SHARED = "Window"  # a component that every description may refer to
 _RECORDS = (Graph, Diff, Timeline, Services, ServiceDetail, EdgeSeries, Problem, Health)
 
 
@@ -97,7 +99,7 @@ def _reading_paths(answers: Mapping[Any, Json]) -> dict[str, Json]:
         "/api/v1/services": _get("Services of a window.", ServicesParameters, _json(answers[Services]), window),
         "/api/v1/services/{service}": _get(
             "One service: callers, callees, evidence.", ServiceParameters, _json(answers[ServiceDetail]), common,
-            _path("service", "A service id, percent-encoded: `shop%2Fcart`.", {"minLength": 1}),
+            SERVICE_IN_PATH,
         ),
         "/api/v1/edges/{edge}": _get(
             "One edge and its measures over time.", SeriesParameters, _json(answers[EdgeSeries]), common,
@@ -135,25 +137,58 @@ def _path(name: str, description: str, schema: Json) -> Json:
     }
 
 
+SERVICE_IN_PATH = _path("service", "A service id, percent-encoded: `shop%2Fcart`.", {"minLength": 1})
+
+
+def described(
+    summary: str, model: type[Parameters], record: type, *path: Json, refusals: Iterable[str] | None = None
+) -> Json:
+    """Return the path item of a route that answers with one record; the record is spelled out where it stands.
+
+    Args:
+        summary: one sentence.
+        model: the route's parameters.
+        record: what it answers.
+        path: parameters that are part of the path.
+        refusals: statuses; by default 400, 422, 503, and 404 where a parameter must be given.
+    """
+    (schema,), components = msgspec.json.schema_components([record], ref_template="#/components/schemas/{name}")
+    content = {"application/json": {"schema": _spelled_out(schema, components)}}
+    required = path or any(field.is_required() for field in model.model_fields.values())
+    return _get(summary, model, content, refusals or ("400", *(["404"] if required else []), "422", "503"), *path)
+
+
+def _spelled_out(schema: Any, components: Json) -> Any:
+    if isinstance(schema, list):
+        return [_spelled_out(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    if name and name != _SHARED:
+        return _spelled_out(components[name], components)
+    return {key: _spelled_out(value, components) for key, value in schema.items()}
+
+
 def _get(summary: str, model: type[Parameters] | None, content: Json, refusals: Iterable[str], *path: Json) -> Json:
     responses: Json = {"200": {"description": "The answer.", "content": content}}
     responses |= {status: {"$ref": f"#/components/responses/{status}"} for status in refusals}
     return {
         "get": {
             "summary": summary,
-            "parameters": [*path, *(query_parameters(model) if model else [])],
+            "parameters": [*path, *(_query_parameters(model) if model else [])],
             "responses": responses,
         }
     }
 
 
-def query_parameters(model: type[Parameters]) -> list[Json]:
+def _query_parameters(model: type[Parameters]) -> list[Json]:
     """Return a model's parameters as OpenAPI has them; a list is one text with commas."""
     schema = model.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
-    return [_query(name, own) for name, own in schema["properties"].items()]
+    needed = schema.get("required", ())
+    return [_query(name, own, required=name in needed) for name, own in schema.get("properties", {}).items()]
 
 
-def _query(name: str, schema: Json) -> Json:
+def _query(name: str, schema: Json, *, required: bool) -> Json:
     schema = {key: value for key, value in schema.items() if key not in ("title", "description")} | (
         {"description": schema["description"]} if "description" in schema else {}
     )
@@ -161,7 +196,7 @@ def _query(name: str, schema: Json) -> Json:
         schema = next(kind for kind in schema.pop("anyOf") if kind.get("type") != "null") | schema
     if schema.get("default", "") in (None, "", ()):
         schema.pop("default", None)
-    parameter: Json = {"name": name, "in": "query", "required": False, "description": schema.pop("description", "")}
+    parameter: Json = {"name": name, "in": "query", "required": required, "description": schema.pop("description", "")}
     if schema.get("type") == "array":
         parameter |= {"style": "form", "explode": False}
         schema.pop("default", None)

@@ -1,4 +1,4 @@
-"""The built-in page: static files, served as they are. They use the HTTP API and nothing else."""
+"""The built-in page: static files, served as they are. The page uses the HTTP API and nothing else."""
 
 from __future__ import annotations
 

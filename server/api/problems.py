@@ -1,6 +1,6 @@
 """Every refusal as RFC 9457 `application/problem+json`.
 
-Invariant: one table says which error is which status; an answer never shows a stack trace or a statement of the store.
+Invariant: one table maps errors to statuses. An answer never shows a stack trace or a statement of the store.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Problem(msgspec.Struct):
 
 
 def problem_of(error: ChronotopeError) -> tuple[int, str]:
-    """Return the status and the name of an error's nearest kind in the table."""
+    """Return the status and the name for an error: those of its nearest class in the table."""
     for kind in type(error).__mro__:
         if kind in PROBLEMS:
             return PROBLEMS[kind]
@@ -75,7 +75,7 @@ def problem_of(error: ChronotopeError) -> tuple[int, str]:
 
 
 def problem_response(status: int, name: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Make the answer that refuses the current request."""
+    """Return the answer that refuses the current request."""
     title = http.HTTPStatus(status).phrase
     problem = Problem(TYPE_PREFIX + name, title, status, detail, quote(request.path))
     response = Response(msgspec.json.encode(problem), status, mimetype=MEDIA_TYPE)

@@ -1,7 +1,7 @@
 """`GET /api/v1/stream`: server-sent events.
 
-Invariant: a stream holds one thread of the web server for as long as it lasts; there are at most as many streams as the
-web server has threads beside those that answer requests, and one more is turned away with 503.
+Invariant: a stream holds one thread of the web server while it lasts. There are as many threads for streams as streams
+are allowed, besides those for requests; one more stream is refused with 503.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How an answer travels: caching and compression.
 
-Invariant: an answer about a past window carries a weak ETag made from the data, and is checked again before each use;
-one about a window that may still change is not stored.
+Invariant: an answer about a past window has a weak ETag made from the data, and is checked before each use. An answer
+about a window that may still change is not stored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, request
 
-from chronotope.server.answers.graph import Answer
+from chronotope.server.answers.answer import Answer
 from chronotope.server.answers.parameters import T, parse_parameters
 
 _PLAIN = ("application/json", "application/problem+json", "application/graphml+xml", "application/javascript")
@@ -19,7 +19,7 @@ GZIP_LEVEL = 1  # 4 MB in 10 ms; level 6 takes five times that for a fifth less
 
 
 def respond(answer: Answer) -> Response:
-    """Return the response of an answer; 304 when the client has it already."""
+    """Return the response for an answer; 304 when the client has it already."""
     response = Response(answer.body, mimetype=answer.media_type)
     if not answer.tag:
         response.headers["Cache-Control"] = "no-store"
@@ -34,7 +34,7 @@ def respond(answer: Answer) -> Response:
 
 
 def register_compression(app: Flask, from_bytes: int) -> None:
-    """Compress answers of at least so many bytes when the client accepts it."""
+    """Compress answers of at least some size when the client accepts it."""
     encoders = _encoders()
 
     def compress(response: Response) -> Response:
@@ -59,7 +59,7 @@ def _gzip(body: bytes) -> bytes:
 
 
 def _encoders() -> dict[str, Callable[[bytes], bytes]]:
-    """The encodings this Python can make, the preferred first; zstd came with 3.14."""
+    """The encodings that this Python has, the preferred first; zstd came with 3.14."""
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

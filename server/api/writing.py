@@ -1,6 +1,6 @@
-"""What OpenAPI says of the routes that take data; the room that receives it provides them.
+"""What OpenAPI says about the routes that take data. `ingest` provides the routes themselves.
 
-Invariant: this is the contract's text, and nothing here parses anything.
+Invariant: this is the text of the contract; nothing here parses anything.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The command line: the one place where ingest and server meet."""
+"""The command line."""

@@ -99,7 +99,7 @@ def flows(
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Keeps pyarrow from taking pandas along where it is installed: 40 MB that an agent has no use for."""
+    """Keeps pyarrow from importing pandas: an agent has no use for these 40 MB."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         """Refuse pandas, as if it were not there."""
@@ -109,7 +109,7 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def _spare_memory() -> None:
-    """Keep this process small, which runs on every host beside others."""
+    """Keep this process small: it runs on every host beside others."""
     sys.meta_path.insert(0, _WithoutPandas())
     import pyarrow
 

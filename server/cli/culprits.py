@@ -1,20 +1,18 @@
-"""`chronotope culprits`: which services a degradation likely comes from, as `/api/v1/culprits` says it.
+"""`chronotope culprits`: which services a degradation likely comes from.
 
 Invariant: names come from outside and are printed as text.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 import msgspec
 from msgspec import UnsetType
 
-from chronotope.server.answers.source import source_of
-from chronotope.server.api.culprits import PATH, CulpritsParameters, answer_culprits
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.answers.culprits import PATH, CulpritsParameters, answer_culprits
+from chronotope.server.cli.options import ask, reading_options, show
 from chronotope.server.culprits.records import CulpritsAnswer
 
 
@@ -28,13 +26,8 @@ def culprits(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope culprits --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 5m
       chronotope culprits --server http://127.0.0.1:8428 --window 10m --baseline -1d
     """
-    given = given_of(CulpritsParameters, options)
-    body = source_of(store, server).read(PATH, CulpritsParameters, given, answer_culprits)
-    if form == "json":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
-    print_culprits(msgspec.json.decode(body, type=CulpritsAnswer))
+    body = ask(store, server, PATH, CulpritsParameters, options, answer_culprits)
+    show(body, form, lambda answer: print_culprits(msgspec.json.decode(answer, type=CulpritsAnswer)))
 
 
 def print_culprits(answer: CulpritsAnswer) -> None:

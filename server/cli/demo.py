@@ -168,7 +168,7 @@ def _told_before(store: Store) -> tuple[float, float]:
 
 
 def _open_page(base: str) -> None:
-    """Open the page in a window, where there are windows: a browser in the terminal would take it over."""
+    """Open the page in a browser window; a browser in the terminal would take it over."""
     with suppress(webbrowser.Error):
         browser = webbrowser.get()
         if type(browser) is not webbrowser.GenericBrowser:

@@ -1,24 +1,21 @@
-"""`chronotope diff`: what changed between two times, as `/api/v1/diff` says it.
+"""`chronotope diff`: what changed between two times.
 
 Invariant: names come from outside and are printed as text, never as markup.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 import msgspec
 from msgspec import UnsetType
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from chronotope.server.answers.source import source_of
-from chronotope.server.api.diff import PATH, DiffParameters, answer_diff
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.answers.diff import PATH, DiffParameters, answer_diff
+from chronotope.server.cli.options import ask, reading_options, show
+from chronotope.server.cli.tables import console, print_table
 from chronotope.server.diff.changes import Change
 from chronotope.server.diff.difference import Diff, DiffEdge
 from chronotope.server.export.nodegraph import errors_text, rate_text
@@ -38,36 +35,24 @@ def diff(store: str | None, server: str | None, form: str, **options: Any) -> No
       chronotope diff --store chdb:///tmp/topology --before 2026-01-31T12:00:00Z --after 2026-01-31T13:00:00Z
       chronotope diff --server http://127.0.0.1:8428 --before -7d --window 1h --measures full
     """
-    given = given_of(DiffParameters, options)
-    body = source_of(store, server).read(PATH, DiffParameters, given, answer_diff)
-    if form == "json":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
-    print_diff(body)
+    show(ask(store, server, PATH, DiffParameters, options, answer_diff), form, print_diff)
 
 
 def print_diff(body: bytes) -> None:
-    """Print one row an edge that came or went, and one a measure that changed."""
+    """Print a row for each edge that was added or removed, and for each measure that changed."""
     answer = msgspec.json.decode(body, type=Diff)
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    title = Text(f"{_window(answer.before)} → {_window(answer.after)}")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
-    for edge in answer.edges:
-        for row in _rows(edge, (answer.before.seconds, answer.after.seconds)):
-            table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    seconds = answer.before.seconds, answer.after.seconds
+    rows = (row for edge in answer.edges for row in _rows(edge, seconds))
+    print_table(_COLUMNS, rows, f"{_window(answer.before)} → {_window(answer.after)}")
     for one in answer.coverage:
-        console.print(Text(f"{one.layer}: {one.before:,} → {one.after:,} events: {one.explanation}"))
+        console().print(Text(f"{one.layer}: {one.before:,} → {one.after:,} events: {one.explanation}"))
     counts = answer.summary
-    console.print(
+    uncovered = f" ({counts.uncovered:,} not compared)" if counts.uncovered else ""
+    shown = f"; {len(answer.edges):,} shown" if answer.truncated else ""
+    console().print(
         Text(
-            f"{counts.added:,} added, {counts.removed:,} removed, {counts.changed:,} changed, {counts.unchanged:,} "
-            f"unchanged{f' ({counts.uncovered:,} not compared)' if counts.uncovered else ''}"
-            f"{f'; {len(answer.edges):,} shown' if answer.truncated else ''}"
+            f"{counts.added:,} added, {counts.removed:,} removed, {counts.changed:,} changed, "
+            f"{counts.unchanged:,} unchanged{uncovered}{shown}"
         )
     )
 

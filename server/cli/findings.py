@@ -1,16 +1,14 @@
-"""`chronotope findings`: what the layers disagree on, as `/api/v1/findings` says it."""
+"""`chronotope findings`: what the layers disagree on."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
-from chronotope.server.answers.source import source_of
-from chronotope.server.api.findings import PATH, FindingsParameters, answer_findings
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.answers.findings import PATH, FindingsParameters, answer_findings
+from chronotope.server.cli.options import ask, reading_options, show
 
 
 @click.command()
@@ -23,12 +21,10 @@ def findings(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope findings --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope findings --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(FindingsParameters, options)
-    body = source_of(store, server).read(PATH, FindingsParameters, given, answer_findings)
-    if form == "json":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
+    show(ask(store, server, PATH, FindingsParameters, options, answer_findings), form, _print)
+
+
+def _print(body: bytes) -> None:
     answer = json.loads(body)
     click.echo(f"{answer['window']['from']} to {answer['window']['to']}")
     for finding in answer["findings"]:

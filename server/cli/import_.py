@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn, TaskID
 
-from chronotope.schema.config.config import LEVELS, Config, load_config
-from chronotope.schema.errors import Impossible
+from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.storage.migrate import migrate
-from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.storage.store import Store
-from chronotope.schema.times import format_time
-from chronotope.server.evidence.settings import now_ms
+from chronotope.server.cli.tables import progress_bar
 from chronotope.server.running.logs import log_to_stderr
-
-if TYPE_CHECKING:
-    from chronotope.ingest.identity.known import KnownIdentities
-    from chronotope.ingest.spans.columns import SpanBatch
-    from chronotope.ingest.spans.pairer import Outcome
 
 FLOW_FORMATS = ("flows", "netobserv", "hubble", "vpc")
 FORMATS = ("otlp", "jaeger", "zipkin", "spans", "openmetrics", *FLOW_FORMATS)
@@ -62,193 +48,29 @@ def import_(
       chronotope import metrics.om.gz --input openmetrics --config chronotope.yaml --store chdb:///tmp/topology
       chronotope import flows.json.gz --input netobserv --store chdb:///tmp/topology
     """
+    from chronotope.server.running.importing import import_files
+
     log_to_stderr(logging.WARNING)
     config = load_config(config_path) if config_path else Config()
     with Store.open(url) as store:
         migrate(store)
-        load = import_metrics if form == "openmetrics" else import_flows if form in FLOW_FORMATS else _import
-        result = load(store, config, paths, form, None if beyond_retention else _horizon_ns(store))
-        _resolve(store, config)
-        _find_events(store, config)
-        _keep_catalogue(store, config)
+        result = import_files(store, config, _with_progress(paths), form, beyond_retention=beyond_retention)
     if output == "json":
         sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
     else:
         _print(result, "samples" if form == "openmetrics" else "flows" if form in FLOW_FORMATS else "spans")
 
 
-def _resolve(store: Store, config: Config) -> None:
-    """Resolve hops through intermediaries in what was imported, as a server would."""
-    from chronotope.ingest.intermediaries.resolver import IntermediaryResolver
-    from chronotope.server.running.owners import known_identities
-
-    IntermediaryResolver(store, config, known_identities(store, config)).round()
-
-
-def _find_events(store: Store, config: Config) -> None:
-    """Find which dependencies appeared and vanished in what was imported, as a server would."""
-    from chronotope.server.detection.watching import find_events
-
-    find_events(store, config.events, now_ms)
-
-
-def _keep_catalogue(store: Store, config: Config) -> None:
-    """Write what the catalogue says of the services that there are now, as a server would."""
-    from chronotope.server.context.refresh import CatalogueKeeper
-
-    CatalogueKeeper(store, config, now_ms).round()
-
-
-def import_metrics(
-    store: Store, config: Config, paths: tuple[Path, ...], _: str, horizon_ns: int | None
-) -> dict[str, object]:
-    """Import files of metrics; return what was read, written and skipped."""
-    from chronotope.ingest.metrics.sources.files import MetricsImport
-    from chronotope.server.running.owners import known_identities
-
-    loading = MetricsImport(config, known_identities(store, config).snapshot)
-    observations = 0
-    with _progress() as progress:
+def _with_progress(paths: Iterable[Path]) -> Iterator[tuple[Path, Callable[[int, int], None]]]:
+    """Yield each file with what shows how much of it is read."""
+    with progress_bar(DownloadColumn()) as progress:
         for path in paths:
             task = progress.add_task(str(path.name), total=None)
 
-            def on_progress(done: int, size: int, task: object = task) -> None:
-                progress.update(task, completed=done, total=size or None)  # type: ignore[arg-type]
+            def on_progress(done: int, size: int, task: TaskID = task) -> None:
+                progress.update(task, completed=done, total=size or None)
 
-            for table, token in loading.tables(path, on_progress):
-                _check_horizon(pc.min(table.column("time")).as_py() * 10**9, horizon_ns)
-                store.insert("observations", table, token)
-                observations += table.num_rows
-    reasons = dict(sorted(loading.pipeline.skipped.items()))
-    return {
-        "read": loading.samples,
-        "observations": observations,
-        "skipped": sum(reasons.values()),
-        "reasons": reasons,
-    }
-
-
-def import_flows(
-    store: Store, config: Config, paths: tuple[Path, ...], form: str, horizon_ns: int | None
-) -> dict[str, object]:
-    """Import files of flows; return what was read, written and skipped."""
-    from chronotope.ingest.files.flows.formats import read_flow_batches, write_flow_batch
-    from chronotope.ingest.flows.rows import FlowVocabulary
-    from chronotope.server.running.flows import open_flow_writer
-    from chronotope.server.running.owners import known_identities
-
-    vocabulary, reasons = FlowVocabulary(), Counter[str]()
-    writer = open_flow_writer(store, config, vocabulary, known_identities(store, config))
-    read = observations = 0
-    with _progress() as progress:
-        for path in paths:
-            task = progress.add_task(str(path.name), total=None)
-
-            def on_progress(done: int, size: int, task: object = task) -> None:
-                progress.update(task, completed=done, total=size or None)  # type: ignore[arg-type]
-
-            for batch in read_flow_batches(path, form, vocabulary, on_progress):
-                read += batch.read
-                reasons.update(batch.skipped)
-                if batch.flows is not None:
-                    _check_horizon(int(batch.flows.rows["bucket"].min()) * 10**9, horizon_ns)
-                outcome = write_flow_batch(writer, batch)
-                observations += outcome.observations
-                reasons.update(outcome.left_out)
-                reasons["duplicate"] += outcome.duplicates
-    reasons = +reasons
-    return {
-        "read": read,
-        "observations": observations,
-        "skipped": reasons.total(),
-        "reasons": dict(sorted(reasons.items())),
-    }
-
-
-def _import(
-    store: Store, config: Config, paths: tuple[Path, ...], form: str, horizon_ns: int | None
-) -> dict[str, object]:
-    from chronotope.ingest.files.spans.formats import read_batches
-    from chronotope.ingest.spans.attributes import write_attributes
-    from chronotope.ingest.spans.columns import Vocabulary
-    from chronotope.ingest.spans.resource_claims import ResourceClaims
-    from chronotope.server.running.owners import known_identities
-    from chronotope.server.running.spans import Resolver, open_pairer
-
-    vocabulary, owners = Vocabulary(), known_identities(store, config)
-    claim = _claiming(store, config, owners)
-    resolve = Resolver(vocabulary, owners, config.final_aliases, ResourceClaims(claim))
-    pairer = open_pairer(store, config, vocabulary)
-    total, read = _new_outcome(), 0
-    with _progress() as progress:
-        for path in paths:
-            task = progress.add_task(str(path.name), total=None)
-
-            def on_progress(done: int, size: int, task: object = task) -> None:
-                progress.update(task, completed=done, total=size or None)  # type: ignore[arg-type]
-
-            for batch in _checked(read_batches(path, form, vocabulary, on_progress), horizon_ns):
-                resolve(batch)
-                write_attributes(store, batch)
-                total.add(pairer.accept(batch))
-                read += batch.read
-    return _result(read, total)
-
-
-def _claiming(store: Store, config: Config, owners: KnownIdentities) -> Callable[[pa.Table, str], object]:
-    """Return what takes ownership ranges; the flows in the store follow them."""
-    from chronotope.ingest.flows.rows import FlowVocabulary
-    from chronotope.server.running.flows import open_flow_writer
-
-    writer = cache(lambda: open_flow_writer(store, config, FlowVocabulary(), owners))
-    return lambda table, token: writer().claim(table, token)
-
-
-def _new_outcome() -> Outcome:
-    from chronotope.ingest.spans.pairer import Outcome
-
-    return Outcome()
-
-
-def _result(read: int, total: Outcome) -> dict[str, object]:
-    reasons = Counter({reason: count for reason, count in total.skipped.items() if count > 0})
-    if total.duplicates:
-        reasons["duplicate"] = total.duplicates
-    return {
-        "read": read,
-        "observations": total.observations,
-        "skipped": sum(reasons.values()),
-        "reasons": dict(sorted(reasons.items())),
-    }
-
-
-def _horizon_ns(store: Store) -> int | None:
-    """The instant before which some level of the store expires at once; None when it keeps everything."""
-    kept = [seconds for key, seconds in retention_of(store).items() if seconds is not None and key in LEVELS]
-    return int((time.time() - min(kept)) * 1e9) if kept else None
-
-
-def _checked(batches: Iterator[SpanBatch], horizon_ns: int | None) -> Iterator[SpanBatch]:
-    for batch in batches:
-        if len(batch.rows):
-            _check_horizon(int(batch.rows["start_ns"].min()), horizon_ns)
-        yield batch
-
-
-def _check_horizon(oldest_ns: int, horizon_ns: int | None) -> None:
-    """Refuse what the store would expire at once."""
-    if horizon_ns is not None and oldest_ns < horizon_ns:
-        raise Impossible(
-            f"the input reaches back to {format_time(oldest_ns // 10**6)}, but this store keeps its finest level only "
-            f"since {format_time(horizon_ns // 10**6)}: raise `retention` in the server's configuration first, or "
-            "import with --beyond-retention to keep only the coarser levels of it"
-        )
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+            yield path, on_progress
 
 
 def _print(result: dict[str, object], what: str) -> None:

@@ -1,4 +1,4 @@
-"""`chronotope mcp`: answers questions of programs by the Model Context Protocol, over standard input and output."""
+"""`chronotope mcp`: answers to programs by the Model Context Protocol, over standard input and output."""
 
 from __future__ import annotations
 

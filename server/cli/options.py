@@ -1,14 +1,21 @@
-"""Options of a reading command, made from the parameters of its route: one description for both."""
+"""What all reading commands share: options made from the route's parameters, asking, and printing the answer.
+
+Invariant: a command asks what its route asks, and `--format json` prints exactly the HTTP body.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from chronotope.server.answers.parameters import Parameters, accepted
-from chronotope.server.answers.source import Given
+from chronotope.schema.storage.store import Store
+from chronotope.server.answers.answer import Answer
+from chronotope.server.answers.parameters import Parameters, T, accepted
+from chronotope.server.answers.source import QueryItems, source_of
+from chronotope.server.evidence.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,16 +49,34 @@ def reading_options(model: type[Parameters], *, forms: tuple[str, ...] = ()) -> 
     return decorate
 
 
-def given_of(model: type[Parameters], options: dict[str, Any]) -> Given:
-    """Return the parameters that options gave, as a query would."""
+def ask(
+    store: str | None,
+    server: str | None,
+    route: str,
+    model: type[T],
+    options: dict[str, Any],
+    answer: Callable[[Store, Settings, T, int], Answer],
+) -> bytes:
+    """Return the body of the answer to what the options ask, from a store or from a server."""
+    return source_of(store, server).read(route, model, query_items(model, options), answer)
+
+
+def show(body: bytes, form: str, printer: Callable[[bytes], None]) -> None:
+    """Print an answer as a table, or in any other form as it is."""
+    if form == "table":
+        printer(body)
+    else:
+        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.flush()
+
+
+def query_items(model: type[Parameters], options: dict[str, Any]) -> QueryItems:
+    """Return the options that are set, as names and values of a query."""
     lists = accepted(model)
-    given = []
-    for name in lists:
-        value = options.get(_variable(name))
-        if value is None or value == ():
-            continue
-        given.append((name, list(value) if lists[name] else [value]))
-    return given
+    values = {name: options.get(_variable(name)) for name in lists}
+    return [
+        (name, list(value) if lists[name] else [value]) for name, value in values.items() if value not in (None, ())
+    ]
 
 
 def _option(name: str, field: Any) -> Callable[[F], F]:

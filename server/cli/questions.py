@@ -1,12 +1,12 @@
-"""Commands that ask about a whole graph: `blast-radius`, `paths`, `cycles`, `single-points-of-failure`.
+"""Commands about a whole graph: `blast-radius`, `paths`, `cycles`, `single-points-of-failure`.
 
-Invariant: each asks what its route asks; names come from outside and are printed as text.
+Invariant: names come from outside and are printed as text.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,12 +14,8 @@ import click
 import msgspec
 from msgspec import UnsetType
 
-from chronotope.schema.storage.store import Store
 from chronotope.server.answers import questions
-from chronotope.server.answers.graph import Answer
-from chronotope.server.answers.source import source_of
-from chronotope.server.cli.options import given_of, reading_options
-from chronotope.server.evidence.settings import Settings
+from chronotope.server.cli.options import ask, reading_options, show
 from chronotope.server.graph.answer import Window
 from chronotope.server.questions.records import BlastRadiusAnswer, CyclesAnswer, PathsAnswer, SinglePointsAnswer
 
@@ -35,15 +31,12 @@ def blast_radius(service: str, store: str | None, server: str | None, form: str,
       chronotope blast-radius shop/cart --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope blast-radius shop/cart --server http://127.0.0.1:8428 --max-hops 2
     """
-
-    def answer(opened: Store, settings: Settings, parameters: questions.BlastRadiusParameters, now_ms: int) -> Answer:
-        return questions.answer_blast_radius(opened, settings, service, parameters, now_ms)
-
     route = questions.BLAST_RADIUS.replace("{service}", quote(service, safe=""))
-    given = given_of(questions.BlastRadiusParameters, options)
-    body = source_of(store, server).read(route, questions.BlastRadiusParameters, given, answer)
-    if form == "json":
-        return _json(body)
+    answer = partial(questions.answer_blast_radius, service=service)
+    show(ask(store, server, route, questions.BlastRadiusParameters, options, answer), form, _print_blast_radius)
+
+
+def _print_blast_radius(body: bytes) -> None:
     found = msgspec.json.decode(body, type=BlastRadiusAnswer)
     rows = [
         (str(caller.hops), "" if caller.share is None else f"{caller.share:.2%}", f"{caller.calls:,}", caller.service)
@@ -63,10 +56,11 @@ def paths(store: str | None, server: str | None, form: str, **options: Any) -> N
       chronotope paths --source shop/front --target shop/db --store chdb:///tmp/topology --window 1h
       chronotope paths --source shop/front --target shop/db --server http://127.0.0.1:8428 --max-hops 4
     """
-    given = given_of(questions.PathsParameters, options)
-    body = source_of(store, server).read(questions.PATHS, questions.PathsParameters, given, questions.answer_paths)
-    if form == "json":
-        return _json(body)
+    body = ask(store, server, questions.PATHS, questions.PathsParameters, options, questions.answer_paths)
+    show(body, form, _print_paths)
+
+
+def _print_paths(body: bytes) -> None:
     found = msgspec.json.decode(body, type=PathsAnswer)
     rows = [(str(path.hops), " → ".join(path.services)) for path in found.paths]
     _table(found.window, ("hops", "path"), rows, found.note)
@@ -83,10 +77,11 @@ def cycles(store: str | None, server: str | None, form: str, **options: Any) -> 
       chronotope cycles --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope cycles --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(questions.CyclesParameters, options)
-    body = source_of(store, server).read(questions.CYCLES, questions.CyclesParameters, given, questions.answer_cycles)
-    if form == "json":
-        return _json(body)
+    body = ask(store, server, questions.CYCLES, questions.CyclesParameters, options, questions.answer_cycles)
+    show(body, form, _print_cycles)
+
+
+def _print_cycles(body: bytes) -> None:
     found = msgspec.json.decode(body, type=CyclesAnswer)
     rows = [(f"{one.size:,}", " → ".join([*one.example, one.example[0]])) for one in found.cycles]
     _table(found.window, ("services", "for example"), rows, found.note)
@@ -105,11 +100,11 @@ def single_points(store: str | None, server: str | None, form: str, **options: A
       chronotope single-points-of-failure --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope single-points-of-failure --server http://127.0.0.1:8428 --window 1d
     """
-    given = given_of(questions.SinglePointsParameters, options)
-    source, answer = source_of(store, server), questions.answer_single_points
-    body = source.read(questions.SINGLE_POINTS, questions.SinglePointsParameters, given, answer)
-    if form == "json":
-        return _json(body)
+    model, answer = questions.SinglePointsParameters, questions.answer_single_points
+    show(ask(store, server, questions.SINGLE_POINTS, model, options, answer), form, _print_single_points)
+
+
+def _print_single_points(body: bytes) -> None:
     found = msgspec.json.decode(body, type=SinglePointsAnswer)
     rows = [
         (f"{one.cuts_off:,}", f"{one.callers:,}", f"{one.service}: {_some(one.services, one.cuts_off)}")
@@ -119,18 +114,13 @@ def single_points(store: str | None, server: str | None, form: str, **options: A
     click.echo(f"{len(rows):,} single points of failure")
 
 
-def _json(body: bytes) -> None:
-    sys.stdout.buffer.write(body)
-    sys.stdout.buffer.flush()
-
-
 def _some(services: Sequence[str], total: int, shown: int = 5) -> str:
     rest = total - len(services[:shown])
     return ", ".join(services[:shown]) + (f" and {rest:,} more" if rest else "")
 
 
 def _table(window: Window, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str | UnsetType) -> None:
-    """Print numbers in columns, and what may be long last."""
+    """Print numbers in columns, and the text, which may be long, last."""
     click.echo(f"{window.from_} to {window.to}")
     if rows:
         widths = [max(len(row[at]) for row in [columns, *rows]) for at in range(len(columns) - 1)]

@@ -1,16 +1,14 @@
-"""Commands that read: `graph`, `timeline`, `services`, `edge`. Each asks what its route asks, and prints the answer."""
+"""`chronotope graph`, `timeline`, `services` and `edge`."""
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from chronotope.schema.storage.store import Store
 from chronotope.server.answers.graph import (
-    Answer,
     answer_edge,
     answer_graph,
     answer_service,
@@ -26,9 +24,8 @@ from chronotope.server.answers.parameters import (
 )
 from chronotope.server.answers.source import source_of
 from chronotope.server.cli import tables
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.cli.options import ask, query_items, reading_options, show
 from chronotope.server.evidence.question import FORMATS
-from chronotope.server.evidence.settings import Settings
 
 
 @click.command()
@@ -43,11 +40,9 @@ def graph(store: str | None, server: str | None, form: str, **options: Any) -> N
       chronotope graph --server http://127.0.0.1:8428 --focus shop/cart --depth 2 --direction upstream
       chronotope graph --store chdb:///tmp/topology --group-by namespace --format mermaid
     """
-    given = list(given_of(GraphParameters, options))
     if form in FORMATS[1:]:
-        given.append(("format", [form]))
-    body = source_of(store, server).read("/api/v1/graph", GraphParameters, given, answer_graph)
-    _print(body, form, tables.print_graph)
+        options["format"] = form
+    show(ask(store, server, "/api/v1/graph", GraphParameters, options, answer_graph), form, tables.print_graph)
 
 
 @click.command()
@@ -60,9 +55,8 @@ def timeline(store: str | None, server: str | None, form: str, **options: Any) -
       chronotope timeline --store chdb:///tmp/topology --from now-1d --step 1h
       chronotope timeline --server http://127.0.0.1:8428 --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
     """
-    given = given_of(TimelineParameters, options)
-    body = source_of(store, server).read("/api/v1/timeline", TimelineParameters, given, answer_timeline)
-    _print(body, form, tables.print_timeline)
+    body = ask(store, server, "/api/v1/timeline", TimelineParameters, options, answer_timeline)
+    show(body, form, tables.print_timeline)
 
 
 @click.command()
@@ -77,18 +71,14 @@ def services(service: str | None, store: str | None, server: str | None, form: s
       chronotope services --store chdb:///tmp/topology --search cart
       chronotope services shop/cart --store chdb:///tmp/topology
     """
-    source = source_of(store, server)
-    given = given_of(ServicesParameters, options)
     if service is None:
-        body = source.read("/api/v1/services", ServicesParameters, given, answer_services)
-        _print(body, form, tables.print_services)
+        body = ask(store, server, "/api/v1/services", ServicesParameters, options, answer_services)
+        show(body, form, tables.print_services)
         return
-    asked = service
-
-    def answer(opened: Store, settings: Settings, parameters: ServiceParameters, now_ms: int) -> Answer:
-        return answer_service(opened, settings, asked, parameters, now_ms)
-
-    _print(source.read(_route("services", asked), ServiceParameters, given, answer), form, tables.print_service)
+    items = query_items(ServicesParameters, options)  # an option that this route does not know is refused
+    answer = partial(answer_service, service=service)
+    body = source_of(store, server).read(_route("services", service), ServiceParameters, items, answer)
+    show(body, form, tables.print_service)
 
 
 @click.command()
@@ -102,22 +92,9 @@ def edge(edge_id: str, store: str | None, server: str | None, form: str, **optio
       chronotope edge 2a999666ea1203c2 --store chdb:///tmp/topology --from now-1d --step 1h
       chronotope edge 2a999666ea1203c2 --server http://127.0.0.1:8428 --measures full
     """
-
-    def answer(opened: Store, settings: Settings, parameters: SeriesParameters, now_ms: int) -> Answer:
-        return answer_edge(opened, settings, edge_id, parameters, now_ms)
-
-    given = given_of(SeriesParameters, options)
-    body = source_of(store, server).read(_route("edges", edge_id), SeriesParameters, given, answer)
-    _print(body, form, tables.print_series)
+    answer = partial(answer_edge, edge=edge_id)
+    show(ask(store, server, _route("edges", edge_id), SeriesParameters, options, answer), form, tables.print_series)
 
 
 def _route(kind: str, name: str) -> str:
     return f"/api/v1/{kind}/{quote(name, safe='')}"
-
-
-def _print(body: bytes, form: str, table: tables.Printer) -> None:
-    if form == "table":
-        table(body)
-    else:
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()

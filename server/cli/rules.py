@@ -5,22 +5,21 @@ Invariant: names come from outside and are printed as text, never as markup.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from chronotope.schema.config.rules import load_rules
 from chronotope.schema.storage.retention import retention_of
 from chronotope.schema.times import format_duration
 from chronotope.server.answers.parameters import parse_parameters
+from chronotope.server.answers.rules import CHECK_PATH, CheckParameters, answer_check
 from chronotope.server.answers.source import open_to_read, post_text, source_of
-from chronotope.server.api.rules import CHECK_PATH, CheckParameters, answer_check
+from chronotope.server.cli.options import show
+from chronotope.server.cli.tables import console, print_table
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.backtest import Checks, RuleCheck
 
@@ -67,30 +66,19 @@ def check(file: Path, from_: str, to: str, store: str | None, server: str | None
         with open_to_read(source.store) as opened:
             settings = Settings(retention=retention_of(opened))
             body = answer_check(opened, settings, found, parameters, settings.clock()).body
-    if form == "json":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
-    _print(msgspec.json.decode(body, type=Checks))
+    show(body, form, _print)
 
 
-def _print(checks: Checks) -> None:
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    title = Text(f"{checks.from_} to {checks.to}")
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in _COLUMNS:
-        table.add_column(column, overflow="fold")
-    for rule in checks.rules:
-        table.add_row(*(Text(cell) for cell in _row(rule)))
-    console.print(table)
+def _print(body: bytes) -> None:
+    checks = msgspec.json.decode(body, type=Checks)
+    print_table(_COLUMNS, map(_row, checks.rules), f"{checks.from_} to {checks.to}")
     for rule in checks.rules:
         if rule.top:
-            console.print(Text(f"\n{rule.rule}: {_resolution(rule)}"))
+            console().print(Text(f"\n{rule.rule}: {_resolution(rule)}"))
         for one in rule.top:
             about = ", ".join(f"{k}={v}" for k, v in one.labels.items() if k not in ("alertname", "severity"))
             last = f", last {one.last}" if one.times > 1 else ""
-            console.print(Text(f"  {one.times} × {_lasted(one.seconds)} in all, first {one.first}{last}: {about}"))
+            console().print(Text(f"  {one.times} × {_duration(one.seconds)} in all, first {one.first}{last}: {about}"))
 
 
 def _row(rule: RuleCheck) -> list[str]:
@@ -100,15 +88,15 @@ def _row(rule: RuleCheck) -> list[str]:
         f"{rule.matched_edges:,}",
         f"{rule.fired:,}",
         f"{rule.subjects:,}",
-        _lasted(rule.seconds),
-        _lasted(rule.longest_seconds),
+        _duration(rule.seconds),
+        _duration(rule.longest_seconds),
         rule.first or "",
         rule.last or "",
         f"{rule.firing_at_end:,}",
     ]
 
 
-def _lasted(seconds: int) -> str:
+def _duration(seconds: int) -> str:
     """Seconds in the two largest units that they fill: 1,180 is `19m40s`."""
     parts = [(seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
     filled = [f"{count}{unit}" for count, unit in parts if count]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID, TextColumn
 
 from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.config.metrics import PrometheusEntry, TargetEntry
@@ -19,6 +19,7 @@ from chronotope.schema.errors import InvalidValue, InvalidWindow
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_time
+from chronotope.server.cli.tables import progress_bar
 from chronotope.server.evidence.settings import now_ms
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _backfill(store: Store, config: Config, begin: str | None, end: str | None, 
         raise InvalidWindow("--from is not before --to")
     identities = known_identities(store, config).snapshot
     result: dict[str, Any] = {"read": 0, "observations": 0, "chunks": 0, "known_seconds": 0.0, "reasons": {}}
-    with _progress() as progress:
+    with progress_bar(TextColumn("{task.percentage:>3.0f} %")) as progress:
         for entry in config.metrics.prometheus:
             pipeline = MetricsPipeline(config, identities)
             task = progress.add_task(entry.url, total=end_ms - begin_ms)
@@ -183,14 +184,3 @@ def _print_check(reports: list[dict[str, Any]], output: str) -> None:
                 click.echo(f"    {edge['source']} → {edge['target']} ({edge['protocol']})")
         for unused in report["unused"]:
             click.echo(f"  not used: {unused['series']} series, {unused['detail']}; such as {unused['examples'][0]}")
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, disable=not console.is_terminal)

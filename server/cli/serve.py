@@ -1,4 +1,4 @@
-"""`chronotope serve`: the server, until it is told to stop."""
+"""`chronotope serve`: the server, until it is stopped."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def serve(
 
 
 def otlp_addresses(host: str, otlp_http: str | None, otlp_grpc: str | None) -> tuple[Address | None, Address | None]:
-    """The OTLP addresses: as asked, else the standard ports on the API's host."""
+    """The OTLP addresses: as given, else the standard ports on the API's host."""
     return (
         parse_address(otlp_http or f"{host}:4318", "--otlp-http"),
         parse_address(otlp_grpc or f"{host}:4317", "--otlp-grpc"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from msgspec import UnsetType
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +17,10 @@ from chronotope.server.graph.series import CallColumns, EdgeSeries
 from chronotope.server.graph.services import ServiceDetail, Services
 from chronotope.server.graph.timeline import Timeline
 
-Printer = Callable[[bytes], None]
+_NUMBERS = (
+    "nodes", "edges", "added", "removed", "calls", "errors", "callers", "callees", "connections", "bytes", "rate",
+    "mean ms", "p95 ms",
+)  # fmt: skip
 
 
 def print_graph(body: bytes) -> None:
@@ -24,9 +28,9 @@ def print_graph(body: bytes) -> None:
     graph = msgspec.json.decode(body, type=Graph)
     _print(_title(graph.window), EDGE_COLUMNS, (_edge_row(edge, graph.window.seconds) for edge in graph.edges))
     shown = f", the {len(graph.edges):,} busiest shown" if graph.truncated else ""
-    _console().print(Text(f"{graph.totals.nodes:,} nodes, {graph.totals.edges:,} edges{shown}"))
+    console().print(Text(f"{graph.totals.nodes:,} nodes, {graph.totals.edges:,} edges{shown}"))
     if not graph.edges:
-        _console().print(Text("Nothing was seen in this window; --at and --window choose another."))
+        console().print(Text("Nothing was seen in this window; --at and --window choose another."))
 
 
 def print_timeline(body: bytes) -> None:
@@ -59,7 +63,7 @@ def print_service(body: bytes) -> None:
     """Print a service, its callers and its callees."""
     detail = msgspec.json.decode(body, type=ServiceDetail)
     service = detail.service
-    _console().print(Text(f"{service.id} ({service.kind}), seen by: {', '.join(service.layers) or 'nobody here'}"))
+    console().print(Text(f"{service.id} ({service.kind}), seen by: {', '.join(service.layers) or 'nobody here'}"))
     for title, edges in (("callers", detail.callers), ("callees", detail.callees)):
         rows = (_edge_row(edge, detail.window.seconds) for edge in edges)
         _print(f"{title}, {_title(detail.window)}", EDGE_COLUMNS, rows)
@@ -68,8 +72,8 @@ def print_service(body: bytes) -> None:
 def print_series(body: bytes) -> None:
     """Print one row a step and layer that saw the edge."""
     series = msgspec.json.decode(body, type=EdgeSeries)
-    _console().print(Text(f"{series.source} → {series.target} ({series.protocol})"))
-    _console().print(Text(f"first seen {series.first_seen}, last seen {series.last_seen}"))
+    console().print(Text(f"{series.source} → {series.target} ({series.protocol})"))
+    console().print(Text(f"first seen {series.first_seen}, last seen {series.last_seen}"))
     columns = ("time", "layer", "calls", "errors", "mean ms", "connections", "bytes")
     rows = (row for layer in ("network", "ipc", "trace") for row in _series_rows(series, layer))
     _print(_title(series.window), columns, sorted(rows))
@@ -126,17 +130,30 @@ def _title(window: Window) -> str:
     return f"{window.from_} to {window.to}"
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
+def console() -> Console:
+    """Return a console; a file or a pipe gets 200 columns."""
+    found = Console()
+    return found if found.is_terminal else Console(width=200)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None, right: Collection[str] = ()
+) -> None:
+    """Print rows of text; the columns in `right` are aligned to the right."""
+    table = Table(title=title and Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def progress_bar(amount: ProgressColumn) -> Progress:
+    """Return a bar on standard error, shown on a terminal only; `amount` is the column that says how much is done."""
+    shown = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    return Progress(*columns, console=shown, disable=not shown.is_terminal)
 
 
 def _print(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    numbers = ("nodes", "edges", "added", "removed", "calls", "errors", "callers", "callees", "connections", "bytes")
-    for column in columns:
-        right = column in numbers or column.endswith(" ms") or column == "rate"
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    _console().print(table)
+    print_table(columns, rows, title, _NUMBERS)

@@ -1,10 +1,10 @@
-"""`chronotope unattributed`: addresses with traffic that nobody owns, as `/api/v1/unattributed` says it."""
+"""`chronotope unattributed`: addresses with traffic that nobody owns."""
 
 from __future__ import annotations
 
 import json
 import socket
-import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chronotope.schema.storage.store import Store
-from chronotope.server.answers.graph import Answer
-from chronotope.server.answers.source import source_of
-from chronotope.server.api.unattributed import PATH, UnattributedParameters, answer_unattributed
-from chronotope.server.cli.options import given_of, reading_options
+from chronotope.server.answers.answer import Answer
+from chronotope.server.answers.unattributed import PATH, UnattributedParameters, answer_unattributed
+from chronotope.server.cli.options import ask, reading_options, show
 from chronotope.server.evidence.settings import Settings
 
 _REASONS = {
@@ -44,12 +43,11 @@ def unattributed(store: str | None, server: str | None, form: str, names: bool, 
       chronotope unattributed --store chdb:///tmp/topology --at 2026-01-31T12:00:00Z --window 1h
       chronotope unattributed --server http://127.0.0.1:8428 --window 1d --names
     """
-    given = given_of(UnattributedParameters, options)
-    body = source_of(store, server).read(PATH, UnattributedParameters, given, _from_store)
-    if form == "json":
-        sys.stdout.buffer.write(body)
-        sys.stdout.buffer.flush()
-        return
+    body = ask(store, server, PATH, UnattributedParameters, options, _from_store)
+    show(body, form, partial(_print, names=names))
+
+
+def _print(body: bytes, *, names: bool) -> None:
     answer = json.loads(body)
     table = Table("address", "bytes", "connections", "ports", "peers", "why", box=None, pad_edge=False)
     for each in answer["addresses"]:

@@ -1,1 +1,1 @@
-"""Context: what is known of services beside their calls – owners, tiers, versions – with its history, and changes."""
+"""Context of services: owners, tiers and versions, with their history, and reported changes."""

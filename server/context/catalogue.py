@@ -63,7 +63,7 @@ def components(entities: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Att
 
 
 def resolve(catalogue: Mapping[str, Attributes], services: Iterable[str]) -> dict[str, Attributes]:
-    """Return the attributes of services that are known, by id; of a name alone all services so called have them."""
+    """Return the attributes of known services, by id; a name alone stands for all services with that name."""
     found: dict[str, Attributes] = {}
     for service in services:
         name = split_service_id(service)[1]

@@ -1,7 +1,7 @@
-"""Changes of services: those that were reported, and new versions that spans say.
+"""Changes of services: reported ones, and new versions that spans show.
 
-Invariant: a version of which a report tells within ten minutes is not told a second time; the first version ever seen
-of a service is no change.
+Invariant: a new version that a report covers within ten minutes is not listed a second time. The first version of a
+service is no change.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def version_event(service: str, version: str, before: str, at_ms: int) -> Event:
 
 
 def _tells(reported: Event, seen: Event) -> bool:
-    """Whether a report is about the deployment of a version that spans began to say."""
+    """Whether a report is about the deployment of a version that spans began to show."""
     version = seen.attributes[VERSION]
     near = abs(reported.time_ms - seen.time_ms) <= _SAME_MS
     return (

@@ -1,4 +1,4 @@
-"""How a change of a service stands in answers, in words beside an instant."""
+"""A change of a service as answers show it, with a text that says how long ago it was."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def change_records(changes: Iterable[Event], at_ms: int, service: str | None = N
 
 
 def ago(ms: int) -> str:
-    """Return how long before an instant something was, in words."""
+    """Return in words how long before an instant something was."""
     minutes = ms // 60_000
     if minutes < 1:
         return "less than a minute before"

@@ -1,7 +1,7 @@
-"""Keep what the catalogue says of services in the store, as attributes with the time since when it is said.
+"""Refresh in the store what the catalogue says of services: attributes, with the time since when they hold.
 
-Invariant: a fact is written when it is new or was said otherwise before, and once more when the process starts; so the
-graph of an earlier time shows what was said then. A file that became unreadable leaves things as they are.
+Invariant: a fact is written when it is new or differs from before, and once more when the process starts. So the graph
+of an earlier time shows what held then. A file that cannot be read changes nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROUND_S = 60.0
 _STAMP = pa.timestamp("ms", tz="UTC")
 
 
-class CatalogueKeeper:
-    """Reads the catalogue each minute, for its files change and new services come; `rounds` starts and stops that."""
+class CatalogueRefresh:
+    """Reads the catalogue each minute, since files change and services come; `rounds` starts and stops it."""
 
     def __init__(self, store: Store, config: Config, clock: Callable[[], int]) -> None:
         self._store, self._config, self._clock = store, config, clock
@@ -56,7 +56,7 @@ class CatalogueKeeper:
 
 
 def write_facts(store: Store, facts: list[tuple[str, str, str]], at_ms: int) -> None:
-    """Write (service, key, value) as said at an instant, Unix milliseconds."""
+    """Write (service, key, value) as they hold at an instant, Unix milliseconds."""
     if not facts:
         return
     services, keys, values = zip(*facts, strict=True)
@@ -67,7 +67,7 @@ def write_facts(store: Store, facts: list[tuple[str, str, str]], at_ms: int) -> 
     )
 
 
-def says_something(config: Config) -> bool:
-    """Return whether a configuration has anything for a keeper."""
+def has_catalogue(config: Config) -> bool:
+    """Return whether a configuration says anything about services."""
     said: list[Mapping[str, str]] = [entry.attributes for entry in config.identities]
     return bool(config.catalogue) or any(said)

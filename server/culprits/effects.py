@@ -1,10 +1,11 @@
 """Which symptoms changed, by how much at least, and at what cost. Pure, over arrays of many symptoms.
 
-Times are compared by the logarithm of their means in each slot: they vary by factors, and a single outlier weighs no
-more than one slot. Errors and calls are ratios of sums, whose variance is measured between slots (Cochran 1977,
-chapter 6). Both windows are compared by Welch's t (1947); times, where the baseline has slots enough, by its spread
-alone (Glass 1976): a fault that begins within the window makes that uneven, not less certain. How sure a p-value makes
-is the bound of Sellke, Bayarri and Berger (2001): at most 1 − (−e·p·ln p), and 0 from p = 1/e.
+Times are compared by the logarithm of their means in each sub-window: they vary by factors, and a single outlier weighs
+no more than one sub-window. Errors and calls are ratios of sums, whose variance is measured between sub-windows
+(Cochran 1977, chapter 6). Both windows are compared by Welch's t (1947). Times are compared by the baseline's spread
+alone, where it has enough sub-windows (Glass 1976): a fault that begins within the window makes that window uneven, not
+less certain. The certainty of a p-value is the bound of Sellke, Bayarri and Berger (2001): at most 1 − (−e·p·ln p), and
+0 from p = 1/e.
 
 Invariant: an effect is a lower bound by one standard error, 0 to 1: the part of the present value that the baseline
 does not explain. Without a change for the worse of at least MIN_FACTOR it is 0.
@@ -21,13 +22,13 @@ from chronotope.server.culprits.symptoms import CALLS, TIMES, Symptoms
 from chronotope.server.diff.significance import MIN_FACTOR
 
 Array = np.ndarray
-_TELLING = 5  # slots of a baseline whose spread is known well enough
+_TELLING = 5  # sub-windows of a baseline whose spread is known well enough
 _RESOLUTION = 0.05  # of times, as a factor: what is measured by buckets may look steadier than it is
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Of Q symptoms: what each was and is, and whether and how much that is a change.
+    """For Q symptoms: the values before and after, and whether and how much that is a change.
 
     Attributes:
         before: the ratio in the baseline, float64[Q].
@@ -74,7 +75,7 @@ def effects_of(symptoms: Symptoms) -> Effects:
 
 
 def confidence(p: Array) -> Array:
-    """Return how sure a change is, 0 to 1; 0 where there is no p-value."""
+    """Return how certain a change is, 0 to 1; 0 where there is no p-value."""
     known = np.clip(np.where(np.isnan(p), 1.0, p), 1e-300, 1.0)
     return np.asarray(np.where(known < np.exp(-1), 1 + np.e * known * np.log(known), 0.0))
 
@@ -91,9 +92,9 @@ def adjusted(p: Array) -> Array:
 
 
 def _welch(size: Array, first: list[Array], second: list[Array]) -> tuple[Array, Array]:
-    """One-sided p-values of a difference, and its standard error; `first`, `second`: variance of the mean, slots."""
+    """One-sided p-values of a difference, its standard error; `first`, `second`: variance of the mean, count."""
     (v1, n1), (v2, n2) = first, second
-    # A window of one slot says nothing of its spread: as that of the other.
+    # A window of one sub-window has no spread of its own: the other's is used.
     v1, v2 = np.where(n1 < 2, v2 * n2, v1), np.where(n2 < 2, v1 * n1, v2)
     variance = v1 + v2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,7 +115,7 @@ def _glass(size: Array, first: list[Array], n2: Array) -> tuple[Array, Array]:
 
 
 def _ratios(symptoms: Symptoms) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array]]:
-    """Both windows' ratios of sums, their variances and slots; counts vary at least as Poisson's do."""
+    """Both windows' ratios of sums, variances and numbers of sub-windows; counts vary at least as Poisson's do."""
     before, after = _ratio(*symptoms.before), _ratio(*symptoms.after)
     totals = symptoms.before[1].sum(1), symptoms.after[1].sum(1)
     pooled = _divided(symptoms.before[0].sum(1) + symptoms.after[0].sum(1), totals[0] + totals[1])
@@ -126,7 +127,7 @@ def _ratios(symptoms: Symptoms) -> tuple[tuple[Array, Array, Array], tuple[Array
 
 
 def _ratio(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
-    """Ratio of sums, its variance, and how many slots have some."""
+    """Ratio of sums, its variance, and how many sub-windows have a count."""
     total, used = counts.sum(1), (counts > 0).sum(1)
     ratio = _divided(sums.sum(1), total)
     rest = sums - ratio[:, None] * counts
@@ -135,7 +136,7 @@ def _ratio(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
 
 
 def _log_means(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
-    """Mean of the logarithms of slots' means, its variance, and how many slots have some."""
+    """Mean of the logarithms of sub-windows' means, its variance, and how many sub-windows have a count."""
     seen = counts > 0
     used = seen.sum(1)
     logs = np.where(seen, np.log(np.maximum(np.divide(sums, counts, out=np.ones_like(sums), where=seen), 1.0)), 0.0)

@@ -1,6 +1,6 @@
-"""Read a window's evidence by slots, for culprits: one statement a window.
+"""Read a window's evidence by sub-windows, for culprits: one statement for each window.
 
-Invariant: both windows come as the same services and edges, in the order of their names.
+Invariant: both windows have the same services and edges, in the order of their names.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from chronotope.schema.observations import BOTH_VIEWS, INSIDE, LAYERS, REPORTER_TARGET, RESOLVED_ONLY
 from chronotope.schema.storage.store import Store
-from chronotope.server.culprits.symptoms import LayerSlots, Slots
+from chronotope.server.culprits.symptoms import LayerSums, WindowSums
 from chronotope.server.evidence.columns import as_int, coded
 from chronotope.server.evidence.statement import during
-from chronotope.server.evidence.sub_windows import SlotPlan
+from chronotope.server.evidence.sub_windows import SubWindowPlan
 
-MOST_SLOTS = 120
+MOST_SUB_WINDOWS = 120
 _VIEWS = (BOTH_VIEWS, RESOLVED_ONLY, INSIDE)
-_SLOT = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS slot"
+_SUB_WINDOW = "intDiv(toInt64(toUnixTimestamp(time)) - {base:Int64}, {step:Int64}) AS sub_window"
 # What the network counts in place of calls, errors and latencies.
 _MEASURES = {
     "calls": "connections", "errors": "failed_connections", "latency_us_sum": "rtt_us_sum",
@@ -35,19 +35,19 @@ GROUP BY edge ORDER BY edge
 
 
 def read_layers(
-    store: Store, plans: tuple[SlotPlan, SlotPlan], layers: Sequence[str]
-) -> tuple[list[str], list[LayerSlots]]:
+    store: Store, plans: tuple[SubWindowPlan, SubWindowPlan], layers: Sequence[str]
+) -> tuple[list[str], list[LayerSums]]:
     """Return the names of all services, and the layers that have evidence in both windows.
 
     Args:
         store: open and migrated.
-        plans: how the windows are cut into slots.
+        plans: how the windows are cut into sub-windows.
         layers: whose evidence is read; none: all.
     """
     numbers = store.query(_NUMBERS)
     known = numbers.column("edge").to_numpy()
     tables = [_known(_read(store, plan, layers), known) for plan in plans]
-    seen = [np.unique(as_int(table, "slot")) for table in tables]
+    seen = [np.unique(as_int(table, "sub_window")) for table in tables]
     used = np.unique(np.concatenate([as_int(table, "place") for table in tables]))
     names, source, target = _names(numbers.take(pa.array(used)))
     key = np.zeros(len(known), np.int64)
@@ -57,20 +57,20 @@ def read_layers(
         own = [_of_layer(table, layer) for table in tables]
         if all(rows.any() for rows in own):
             keys = [key[as_int(table, "place")] for table in tables]
-            found.append(_layer_slots(layer, tables, keys, own, seen, len(names)))
+            found.append(_layer_sums(layer, tables, keys, own, seen, len(names)))
     return names, found
 
 
-def _read(store: Store, plan: SlotPlan, layers: Sequence[str]) -> pa.Table:
-    parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.slot_s, "views": list(_VIEWS)}
-    parameters |= {"layers": list(layers or LAYERS), "inside": INSIDE}
-    interval = during(0, plan.start_s, plan.start_s + plan.slot_s * plan.count, parameters)
+def _read(store: Store, plan: SubWindowPlan, layers: Sequence[str]) -> pa.Table:
+    parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.length_s, "views": list(_VIEWS)}
+    parameters |= {"layers": list(layers or LAYERS), "self_time": INSIDE}
+    interval = during(0, plan.start_s, plan.start_s + plan.length_s * plan.count, parameters)
     sums = ", ".join(f"sum(if(r.layer = 'network', r.{net}, r.{name})) AS {name}" for name, net in _MEASURES.items())
     return store.query(
-        f"SELECT cityHash64(source, target) AS edge, layer, toUInt8(view = {{inside:UInt8}}) AS inside, reporter, "
-        f"{_SLOT}, {sums} FROM edges_{plan.level} AS r "
+        "SELECT cityHash64(source, target) AS edge, layer, toUInt8(view = {self_time:UInt8}) AS self_time, reporter, "
+        f"{_SUB_WINDOW}, {sums} FROM edges_{plan.level} AS r "
         f"WHERE {interval} AND view IN {{views:Array(UInt8)}} AND layer IN {{layers:Array(String)}} "
-        "GROUP BY edge, layer, inside, reporter, slot",
+        "GROUP BY edge, layer, self_time, reporter, sub_window",
         parameters,
     )
 
@@ -96,59 +96,61 @@ def _of_layer(table: pa.Table, layer: str) -> np.ndarray:
     return codes == values.index(layer) if layer in values else np.zeros(table.num_rows, bool)
 
 
-def _layer_slots(
+def _layer_sums(
     layer: str,
     tables: list[pa.Table],
     of_rows: list[np.ndarray],
     rows: list[np.ndarray],
     seen: list[np.ndarray],
     services: int,
-) -> LayerSlots:
+) -> LayerSums:
     keys = [key[own] for key, own in zip(of_rows, rows, strict=True)]
     edges = np.unique(np.concatenate(keys))
-    sides = [
-        _slots(layer, table.filter(pa.array(own)), np.searchsorted(edges, key), edges, services, slots)
-        for table, own, key, slots in zip(tables, rows, keys, seen, strict=True)
+    windows = [
+        _window_sums(layer, table.filter(pa.array(own)), np.searchsorted(edges, key), edges, services, sub_windows)
+        for table, own, key, sub_windows in zip(tables, rows, keys, seen, strict=True)
     ]
-    return LayerSlots(layer, services, edges // services, edges % services, sides[0], sides[1])
+    return LayerSums(layer, services, edges // services, edges % services, windows[0], windows[1])
 
 
-def _slots(layer: str, table: pa.Table, edge: np.ndarray, edges: np.ndarray, services: int, seen: np.ndarray) -> Slots:
-    # Slots in which nobody saw anything are left out; where many are left, they are joined.
-    joined = -(-len(seen) // MOST_SLOTS)
-    count, slots = len(edges), -(-len(seen) // joined)
-    inside, reporter = as_int(table, "inside").astype(bool), as_int(table, "reporter")
-    place = edge * slots + np.searchsorted(seen, as_int(table, "slot")) // joined
-    size = count * slots
+def _window_sums(
+    layer: str, table: pa.Table, edge: np.ndarray, edges: np.ndarray, services: int, seen: np.ndarray
+) -> WindowSums:
+    # Sub-windows in which nobody saw anything are left out. Where many are left, neighbours are joined.
+    joined = -(-len(seen) // MOST_SUB_WINDOWS)
+    count, sub_windows = len(edges), -(-len(seen) // joined)
+    self_time, reporter = as_int(table, "self_time").astype(bool), as_int(table, "reporter")
+    place = edge * sub_windows + np.searchsorted(seen, as_int(table, "sub_window")) // joined
+    size = count * sub_windows
     values = {name: as_int(table, name) for name in _MEASURES}
 
     def sums(name: str, rows: np.ndarray) -> np.ndarray:
-        # Corrections may leave less than nothing in a slot.
+        # Corrections may leave less than nothing in a sub-window.
         total = np.bincount(place[rows], values[name][rows], size).astype(np.float64)
-        return np.maximum(total, 0).reshape(count, slots)
+        return np.maximum(total, 0).reshape(count, sub_windows)
 
-    said = ~inside & (reporter == REPORTER_TARGET)
-    other = ~inside & ~said
-    calls, errors = sums("calls", ~inside), sums("errors", ~inside)
+    by_target = ~self_time & (reporter == REPORTER_TARGET)
+    other = ~self_time & ~by_target
+    calls, errors = sums("calls", ~self_time), sums("errors", ~self_time)
     if layer == "ipc":  # both ends count the same calls
         silent = sums("calls", other) == 0
-        calls, errors = (np.where(silent, sums(name, said), sums(name, other)) for name in ("calls", "errors"))
+        calls, errors = (np.where(silent, sums(name, by_target), sums(name, other)) for name in ("calls", "errors"))
     if layer == "network":
         calls = calls + errors  # tried
     timed, timed_n = sums("latency_us_sum", other), sums("latency_count", other)
-    served, served_n = sums("latency_us_sum", said), sums("latency_count", said)
-    between, between_n = sums("latency_us_sum", inside), sums("latency_count", inside)
+    served, served_n = sums("latency_us_sum", by_target), sums("latency_count", by_target)
+    between, between_n = sums("latency_us_sum", self_time), sums("latency_count", self_time)
     if layer == "network":  # round trips
         between, between_n, timed, timed_n = timed + served, timed_n + served_n, timed * 0, timed_n * 0
         served, served_n = timed, timed_n
     if layer == "trace":  # a call has one latency: of its client span, else of its server span
         timed, timed_n, served, served_n = timed + served, timed_n + served_n, served * 0, served_n * 0
-    own, requests = np.zeros((services, slots)), np.zeros((services, slots))
+    own, requests = np.zeros((services, sub_windows)), np.zeros((services, sub_windows))
     itself = np.flatnonzero(edges // services == edges % services)
     own[edges[itself] // services], requests[edges[itself] // services] = between[itself], between_n[itself]
     between[itself] = between_n[itself] = 0
     caller = timed_n > 0
-    return Slots(
+    return WindowSums(
         calls, errors, np.where(caller, timed, served), np.where(caller, timed_n, served_n), served, served_n,
         between, between_n, own, requests,
     )  # fmt: skip

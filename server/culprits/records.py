@@ -1,6 +1,6 @@
-"""The answer about culprits, and how it is said. Pure.
+"""The answer about culprits, and its sentences. Pure.
 
-Invariant: every number is one that the store can show again; a service is named only with a symptom of its own.
+Invariant: every number can be found in the store again. A service is named only with a symptom of its own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.server.context.records import Change, change_records
-from chronotope.server.culprits.asking import Findings
-from chronotope.server.culprits.blame import Culprit, weigh
+from chronotope.server.culprits.analysis import Analysis
 from chronotope.server.culprits.effects import confidence
+from chronotope.server.culprits.ranking import Culprit, weigh
 from chronotope.server.culprits.symptoms import KINDS, TIMES
 from chronotope.server.diff.significance import DEFAULT_SIGNIFICANCE, MIN_FACTOR
 from chronotope.server.graph.answer import Kind, Layer, Window
@@ -40,7 +40,7 @@ class Reason(Struct, gc=False):
 
 
 class CulpritRecord(Struct):
-    """A likely source. `score`: its part of what all explain; `probability`: that, if it is a change at all."""
+    """A likely cause. `score`: its part of all that is explained; `probability`: the score, if it is a change."""
 
     rank: int
     service: str
@@ -55,8 +55,8 @@ class CulpritRecord(Struct):
 class CulpritsAnswer(Struct):
     """Services by how likely a present degradation comes from them.
 
-    `degradation`: whether there is one beyond chance, and how sure that is; without one, ranks are noise. `tests`: how
-    many measures were compared.
+    `degradation`: whether there is one beyond chance, and how certain that is; without one, ranks are noise. `tests`:
+    how many measures were compared.
     """
 
     window: Window
@@ -70,7 +70,7 @@ class CulpritsAnswer(Struct):
 
 
 def answer_of(
-    found: Findings, kinds: Mapping[str, Any], attributes: Mapping[str, dict[str, str]], limit: int
+    found: Analysis, kinds: Mapping[str, Any], attributes: Mapping[str, dict[str, str]], limit: int
 ) -> CulpritsAnswer:
     """Return the answer with at most `limit` culprits."""
     effects = found.effects
@@ -108,7 +108,7 @@ def answer_of(
     return answer
 
 
-def _note(found: Findings, beyond_chance: bool) -> str:
+def _note(found: Analysis, beyond_chance: bool) -> str:
     notes = []
     if not found.layers:
         notes.append("No layer has evidence in both windows: there is nothing to compare; baseline chooses another.")
@@ -120,9 +120,9 @@ def _note(found: Findings, beyond_chance: bool) -> str:
 
 
 class _Words:
-    """Says symptoms."""
+    """Puts symptoms into words."""
 
-    def __init__(self, found: Findings) -> None:
+    def __init__(self, found: Analysis) -> None:
         self.found = found
         self.weights = weigh(found.symptoms, found.effects)
         slow = np.isin(found.symptoms.kind, TIMES) & (found.effects.effect >= _LEAST) & (self.weights > 0)

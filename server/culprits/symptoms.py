@@ -1,17 +1,17 @@
-"""Symptoms: what can get worse in one layer, as sums over slots of time. Pure.
+"""Symptoms: what can get worse in one layer, as sums over sub-windows. Pure.
 
 A symptom is a ratio, numerator ÷ denominator, of a service or of a call between two:
 
 | kind | of | ratio |
 | --- | --- | --- |
-| `own_time` | service | time in the service without its callees', a request |
+| `own_time` | service | time in the service without its callees' (its self time), a request |
 | `between_time` | call | time between caller and callee (network, queues, pools), a call; round trips of the network |
 | `own_errors` | service | failed requests that no failed call of the service's own explains, a request |
 | `calls` | call | calls that one request of the caller makes |
 
 Invariant: time and errors of a callee are not its caller's symptoms: own time leaves them out. It is measured on spans
-where they came here as spans; else it is the time of inbound calls less that of outbound calls, which calls at the
-same time can make too small, never too large.
+where they came here as spans. Else it is the time of inbound calls less that of outbound calls; parallel calls can make
+that too small, never too large.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ _NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """One layer in one window cut into K slots: sums of E edges and S services, float64[E or S, K].
+class WindowSums:
+    """One layer in one window cut into K sub-windows: sums of E edges and S services, float64[E or S, K].
 
-    `latency`, `answered`: microseconds and calls as callers measured them, else as callees did; `served`, `served_n`:
-    as callees did; `own`, `requests`: own time from spans, and the requests it is of; `between`, `between_n`: likewise
-    between.
+    `latency`, `answered`: microseconds and calls as callers measured them, else as callees did. `served`, `served_n`:
+    as callees did. `own`, `requests`: self time from spans, and its requests. `between`, `between_n`: likewise between.
     """
 
     calls: Array
@@ -52,15 +51,15 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerSlots:
+class LayerSums:
     """One layer in both windows, over the same edges: codes of services, int64[E]."""
 
     layer: str
     services: int
     source: Array
     target: Array
-    before: Slots
-    after: Slots
+    before: WindowSums
+    after: WindowSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,8 @@ class Symptoms:
         return len(self.kind)
 
 
-def symptoms_of(layers: list[LayerSlots]) -> Symptoms:
-    """Return all symptoms that layers can show; those without a denominator in both windows are left out."""
+def symptoms_of(layers: list[LayerSums]) -> Symptoms:
+    """Return all symptoms that layers can show, if they have a denominator in both windows."""
     parts = [part for number, layer in enumerate(layers) for part in _layer(number, layer)]
     if not parts:
         parts = [(_NONE,) * 4 + (np.zeros((0, 1)),) * 4]
@@ -95,7 +94,7 @@ def symptoms_of(layers: list[LayerSlots]) -> Symptoms:
     return Symptoms(layer, kind, source, target, before, after)
 
 
-def _layer(number: int, layer: LayerSlots) -> Iterator[tuple[Array, ...]]:
+def _layer(number: int, layer: LayerSums) -> Iterator[tuple[Array, ...]]:
     service = np.arange(layer.services)
     inner = layer.source != layer.target
     exact = np.asarray((layer.before.requests > 0).any(1) & (layer.after.requests > 0).any(1))
@@ -111,44 +110,49 @@ def _layer(number: int, layer: LayerSlots) -> Iterator[tuple[Array, ...]]:
         yield (*codes, source, target, *before, *after)
 
 
-def _own_time(layer: LayerSlots, slots: Slots, exact: Array) -> tuple[Array, Array]:
-    served = np.where(slots.served_n > 0, slots.served, slots.latency)
-    answered = np.where(slots.served_n > 0, slots.served_n, slots.answered)
+def _own_time(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Array]:
+    served = np.where(sums.served_n > 0, sums.served, sums.latency)
+    answered = np.where(sums.served_n > 0, sums.served_n, sums.answered)
     came, requests = _sum(served, layer.target, layer.services), _sum(answered, layer.target, layer.services)
-    waited = _sum(np.where(answered > 0, slots.latency, 0), layer.source, layer.services)
+    waited = _sum(np.where(answered > 0, sums.latency, 0), layer.source, layer.services)
     known = exact[:, None]
-    return np.where(known, slots.own, np.maximum(came - waited, 0)), np.where(known, slots.requests, requests)
+    return np.where(known, sums.own, np.maximum(came - waited, 0)), np.where(known, sums.requests, requests)
 
 
-def _between_time(layer: LayerSlots, slots: Slots, exact: Array) -> tuple[Array, Array]:
-    both = (slots.served_n > 0) & (slots.answered > 0)
+def _between_time(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Array]:
+    both = (sums.served_n > 0) & (sums.answered > 0)
     # Two means of the same calls, which each end may have counted a little differently.
-    served = np.divide(slots.served * slots.answered, slots.served_n, out=np.zeros_like(slots.served), where=both)
-    two_ended = np.where(both, np.maximum(slots.latency - served, 0), 0)
-    measured = slots.between_n > 0
-    return np.where(measured, slots.between, two_ended), np.where(
-        measured, slots.between_n, np.where(both, slots.answered, 0)
+    served = np.divide(
+        sums.served * sums.answered,
+        sums.served_n,
+        out=np.zeros_like(sums.served),
+        where=both,
+    )
+    two_ended = np.where(both, np.maximum(sums.latency - served, 0), 0)
+    measured = sums.between_n > 0
+    return np.where(measured, sums.between, two_ended), np.where(
+        measured, sums.between_n, np.where(both, sums.answered, 0)
     )
 
 
-def _own_errors(layer: LayerSlots, slots: Slots, exact: Array) -> tuple[Array, Array]:
-    requests = _sum(slots.calls, layer.target, layer.services)
-    failed = _sum(slots.errors, layer.target, layer.services)
-    explained = _sum(slots.errors, layer.source, layer.services)
+def _own_errors(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Array]:
+    requests = _sum(sums.calls, layer.target, layer.services)
+    failed = _sum(sums.errors, layer.target, layer.services)
+    explained = _sum(sums.errors, layer.source, layer.services)
     return np.clip(failed - explained, 0, requests), requests
 
 
-def _calls(layer: LayerSlots, slots: Slots, exact: Array) -> tuple[Array, Array]:
+def _calls(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Array]:
     inner = layer.source != layer.target
-    requests = np.where(exact[:, None], slots.requests, _sum(slots.calls, layer.target, layer.services))
-    made = _sum(slots.calls, layer.source, layer.services)
+    requests = np.where(exact[:, None], sums.requests, _sum(sums.calls, layer.target, layer.services))
+    made = _sum(sums.calls, layer.source, layer.services)
     entry = ~np.isin(np.arange(layer.services), layer.target[inner]) & ~exact  # nobody calls it: beside its other calls
     requests = np.where(entry[:, None], made, requests)
-    return slots.calls[inner], requests[layer.source[inner]]
+    return sums.calls[inner], requests[layer.source[inner]]
 
 
 def _sum(values: Array, code: Array, count: int) -> Array:
-    """Rows of one code added up, float64[count, K]."""
+    """Add up the rows of each code, float64[count, K]."""
     total = np.zeros((count, values.shape[1]))
     np.add.at(total, code, values)
     return total

@@ -1,1 +1,1 @@
-"""Who is told of alerts, and how: Alertmanager, webhooks, Grafana, a stream of events."""
+"""Deliver alerts to receivers, and changes of the graph to clients of the stream."""

@@ -1,8 +1,8 @@
-"""Alertmanager's API v2: every alert that fires, again and again, and for a while those that were resolved.
+"""Alertmanager's API v2: every alert that fires, again and again, and resolved ones for a while.
 
-Invariant: what is sent is a function of the standing alerts and the time, so nothing is remembered: after a restart of
-either side the next round sets it right, and Alertmanager, which knows an alert by its labels, notifies once. An
-alert ends by itself when this server no longer says that it fires, four rounds later.
+Invariant: what is sent depends only on the alerts and the time, so nothing is remembered. After a restart of either
+side the next round corrects everything. Alertmanager knows an alert by its labels and notifies once. An alert ends by
+itself four rounds after this server stops sending it.
 """
 
 from __future__ import annotations

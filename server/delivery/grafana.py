@@ -1,6 +1,6 @@
-"""Grafana annotations: a region on every dashboard that asks for the tags, from when an alert fires to its end.
+"""Grafana annotations: a region, from when an alert fires to its end, on every dashboard that shows the tags.
 
-Invariant: an alert has one annotation, found again by a tag of its own; so repeating after a crash makes no second.
+Invariant: an alert has one annotation, found again by its own tag, so a repetition after a crash makes no second one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PATH = "/api/annotations"
 
 
 class Grafana:
-    """Tells one Grafana."""
+    """Sends notices to one Grafana."""
 
     def __init__(self, entry: GrafanaEntry, timeout_s: float) -> None:
         self._entry = entry
@@ -27,8 +27,8 @@ class Grafana:
         self._headers = {**entry.sent_headers, **({"Authorization": f"Bearer {token}"} if token else {})}
         self._timeout_s = timeout_s
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
-        """Make an alert's annotation, or give it its end.
+    def send(self, notice: Notice, now_ms: int) -> None:
+        """Make an alert's annotation, or set its end.
 
         Raises:
             Undelivered, Unwanted: Grafana did not take it.

@@ -1,7 +1,7 @@
-"""A notice: that one alert fires, or was resolved, for those who are told once.
+"""A notice: one alert fires, or was resolved; for receivers that get each notice once.
 
-Invariant: a notice's id is made from the alert's labels, its beginning and its status alone, so that whoever is told
-twice, after a crash or by two servers, can tell.
+Invariant: a notice's id is made only from the alert's labels, its beginning and its status. So a receiver recognizes a
+repetition, after a crash or from a second server.
 """
 
 from __future__ import annotations

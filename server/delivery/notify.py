@@ -1,7 +1,7 @@
-"""The threads that tell receivers: one each, so that one that hangs or fails keeps nobody else waiting.
+"""Notify receivers, each in its own thread, so that a receiver that hangs or fails delays no other.
 
-Invariant: a receiver is told in order, and after a failure only when its time has come: exponential back-off with
-jitter. What it refuses for good, or did not take for too long, is dropped and counted.
+Invariant: a receiver gets notices in order. After a failure it is tried again later: exponential back-off with jitter.
+A notice that it refuses for good, or did not take for too long, is dropped and counted.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class Receiver(Protocol):
-    """Who is told once of each notice."""
+    """Takes each notice once."""
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
+    def send(self, notice: Notice, now_ms: int) -> None:
         """Send a notice, or raise Undelivered or Unwanted."""
 
 
 class DeliveryMetrics:
-    """What `/metrics` says of receivers: as many as the configuration names."""
+    """The metrics of receivers: as many as the configuration names."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.sent = Counter(
@@ -48,8 +48,8 @@ class DeliveryMetrics:
         )
 
 
-class Teller(ABC):
-    """Tells one receiver whatever `round` does, when something changed or its time has come; `rounds` starts it."""
+class Notifier(ABC):
+    """Notifies one receiver by `round`, when something changed or it is time again; `rounds` starts it."""
 
     def __init__(self, name: str, every_s: float, metrics: DeliveryMetrics, clock: Callable[[], int]) -> None:
         self.name = name
@@ -58,12 +58,12 @@ class Teller(ABC):
         self._every_s = self._pause_s = every_s
         self._failures = 0
         self._standing: Sequence[Standing] | None = None
-        self.rounds = Repeating(f"tell {name}", self._tell_all, self._failed, lambda: self._pause_s)
+        self.rounds = Repeating(f"tell {name}", self._notify, self._failed, lambda: self._pause_s)
         for outcome in ("delivered", "failed", "dropped"):
             metrics.sent.labels(name, outcome)
 
-    def hear(self, standing: Sequence[Standing], changed: bool) -> None:
-        """Take what stands now; returns at once."""
+    def update(self, standing: Sequence[Standing], changed: bool) -> None:
+        """Take the present alerts and their states; return at once."""
         first = self._standing is None
         self._standing = standing
         if changed or first:
@@ -71,13 +71,13 @@ class Teller(ABC):
 
     @abstractmethod
     def round(self, standing: Sequence[Standing]) -> None:
-        """Tell all there is to tell.
+        """Send all there is to send.
 
         Raises:
             Undelivered: to be tried again.
         """
 
-    def _tell_all(self) -> None:
+    def _notify(self) -> None:
         if self._standing is None:
             return
         self.round(self._standing)
@@ -92,8 +92,8 @@ class Teller(ABC):
         log_failure(logger, "a receiver is not told", error, receiver=self.name, next_try_s=round(self._pause_s))
 
 
-class NoticeTeller(Teller):
-    """Tells each notice once."""
+class NoticeNotifier(Notifier):
+    """Sends each notice once."""
 
     def __init__(
         self, name: str, receiver: Receiver, store: Store, give_up_after_s: int, metrics: DeliveryMetrics,
@@ -105,30 +105,30 @@ class NoticeTeller(Teller):
         self._give_up_after_ms = give_up_after_s * 1000
 
     def round(self, standing: Sequence[Standing]) -> None:
-        """Tell what is owed, oldest first."""
-        owed = self._outbox.owed(standing, self.clock())
-        for at, notice in enumerate(owed):
-            self.metrics.waiting.labels(self.name).set(len(owed) - at)
+        """Send the notices that are due, oldest first."""
+        due = self._outbox.due(standing, self.clock())
+        for at, notice in enumerate(due):
+            self.metrics.waiting.labels(self.name).set(len(due) - at)
             if self.rounds.stopping.is_set():
                 return
             outcome = "dropped"
             if self.clock() - notice.at_ms <= self._give_up_after_ms:
-                outcome = self._tell(notice)
-            self._outbox.settle(notice.id, outcome, self.clock())
+                outcome = self._send_notice(notice)
+            self._outbox.record_outcome(notice.id, outcome, self.clock())
             self.metrics.sent.labels(self.name, outcome).inc()
         self.metrics.waiting.labels(self.name).set(0)
 
-    def _tell(self, notice: Notice) -> str:
+    def _send_notice(self, notice: Notice) -> str:
         try:
-            self._receiver.tell(notice, self.clock())
+            self._receiver.send(notice, self.clock())
         except Unwanted as error:
             logger.warning("%s refuses a notice for good: %s", self.name, error)
             return "dropped"
         return "delivered"
 
 
-class AlertmanagerTeller(Teller):
-    """Tells one Alertmanager everything that stands, each round again."""
+class AlertmanagerNotifier(Notifier):
+    """Sends one Alertmanager all alerts, each round again."""
 
     def __init__(
         self, entry: AlertmanagerEntry, config: DeliverySection, metrics: DeliveryMetrics, clock: Callable[[], int]
@@ -138,7 +138,7 @@ class AlertmanagerTeller(Teller):
         self._config = config
 
     def round(self, standing: Sequence[Standing]) -> None:
-        """POST all alerts; what it refuses for good is refused again next round, and counted."""
+        """POST all alerts; what is refused for good is refused again next round, and counted."""
         config = self._config
         for body in bodies(standing, self.clock(), config.resend, config.external_url):
             try:
@@ -150,21 +150,21 @@ class AlertmanagerTeller(Teller):
             self.metrics.sent.labels(self.name, "delivered").inc()
 
 
-def tellers_of(
+def notifiers_of(
     config: DeliverySection, store: Store, registry: CollectorRegistry, clock: Callable[[], int]
-) -> list[Teller]:
-    """Return a teller for each receiver of the configuration; none has started.
+) -> list[Notifier]:
+    """Return a notifier for each receiver of the configuration; none has started.
 
     Raises:
         InvalidConfig: the file of a secret cannot be read.
     """
     metrics = DeliveryMetrics(registry)
-    tellers: list[Teller] = [AlertmanagerTeller(entry, config, metrics, clock) for entry in config.alertmanagers]
+    notifiers: list[Notifier] = [AlertmanagerNotifier(entry, config, metrics, clock) for entry in config.alertmanagers]
     receivers: list[tuple[str, Receiver]] = [
         (entry.shown, Webhook(entry, config.timeout, config.external_url)) for entry in config.webhooks
     ]
     receivers += [(entry.shown, Grafana(entry, config.timeout)) for entry in config.grafana]
-    tellers += [
-        NoticeTeller(name, receiver, store, config.give_up_after, metrics, clock) for name, receiver in receivers
+    notifiers += [
+        NoticeNotifier(name, receiver, store, config.give_up_after, metrics, clock) for name, receiver in receivers
     ]
-    return tellers
+    return notifiers

@@ -1,8 +1,7 @@
-"""What a receiver is still owed: the notices that alerts call for, less those whose outcome is known.
+"""The notices that a receiver has yet to get: those of all alerts, less those with an outcome.
 
-Invariant: an alert's transition is durable before anything is sent of it, and an outcome is written as soon as it is
-known; so a crash loses no notice, and repeats at most the one that was under way. A new receiver is told of what fires
-then, not of the past.
+Invariant: an alert's transition is stored before anything is sent, and an outcome as soon as it is known. So a crash
+loses no notice, and repeats at most the one under way. A new receiver gets notices of what fires then, not of the past.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ GROUP BY id
 
 
 class Outbox:
-    """What one receiver is owed."""
+    """The notices of one receiver."""
 
     def __init__(self, store: Store, receiver: str) -> None:
         self._store = store
         self._receiver = receiver
         self._known_since_ms = 0
 
-    def owed(self, standing: Sequence[Standing], now_ms: int) -> list[Notice]:
+    def due(self, standing: Sequence[Standing], now_ms: int) -> list[Notice]:
         """Return the notices that were neither delivered nor dropped, in order of time.
 
         Raises:
@@ -41,15 +40,15 @@ class Outbox:
         rows = self._store.rows(_KNOWN, {"receiver": self._receiver, "ids": [notice.id for notice in notices]})
         known = {str(id_): int(at_ms) for id_, at_ms in rows}
         if "" not in known:
-            self.settle("", "known", now_ms)
+            self.record_outcome("", "known", now_ms)
             known[""] = now_ms
-        told = {notice.standing.alert.fingerprint for notice in notices if notice.id in known}
-        owed = [notice for notice in notices if notice.id not in known]
-        owed = [notice for notice in owed if self._concerns(notice, known[""], told)]
-        return sorted(owed, key=lambda notice: (notice.at_ms, notice.status != "firing", notice.id))
+        notified = {notice.standing.alert.fingerprint for notice in notices if notice.id in known}
+        due = [notice for notice in notices if notice.id not in known]
+        due = [notice for notice in due if self._concerns(notice, known[""], notified)]
+        return sorted(due, key=lambda notice: (notice.at_ms, notice.status != "firing", notice.id))
 
-    def settle(self, notice_id: str, outcome: str, now_ms: int) -> None:
-        """Write what became of a notice: `delivered` or `dropped`."""
+    def record_outcome(self, notice_id: str, outcome: str, now_ms: int) -> None:
+        """Write the outcome of a notice: `delivered` or `dropped`."""
         row = {
             "receiver": pa.array([self._receiver]),
             "id": pa.array([notice_id]),
@@ -58,7 +57,7 @@ class Outbox:
         }
         self._store.insert("notifications", pa.table(row))
 
-    def _concerns(self, notice: Notice, since_ms: int, told: set[str]) -> bool:
-        """Not what was over before the receiver was known, unless it was told of its beginning."""
+    def _concerns(self, notice: Notice, since_ms: int, notified: set[str]) -> bool:
+        """Not what ended before the receiver was known, unless it was notified of the beginning."""
         ended_ms = notice.standing.state.resolved_ms
-        return not ended_ms or ended_ms >= since_ms or notice.standing.alert.fingerprint in told
+        return not ended_ms or ended_ms >= since_ms or notice.standing.alert.fingerprint in notified

@@ -1,7 +1,7 @@
-"""The stream of changes: after each closed bucket, what is new, gone and busy in the graph, and what was found out.
+"""The stream of changes: after each closed bucket, what is new, gone and busy in the graph, and new events.
 
-Invariant: a message's id says up to where a client knows everything, and nothing else is kept of a client; so it may
-come back to this server, to one that started again, or to another one, and goes on from there. Events are told at least
+Invariant: a message's id says up to where a client knows everything; nothing else is kept of a client. So a client may
+come back to this server, to one that started again, or to another one, and goes on from there. Events are sent at least
 once: those of a minute before the id may come again, with the same id of their own.
 """
 
@@ -27,11 +27,10 @@ from chronotope.schema.times import format_time
 from chronotope.server.events.event import record_of
 from chronotope.server.events.table import read_detected
 from chronotope.server.evidence.columns import EdgeColumns, keep_edges
-from chronotope.server.evidence.levels import plan_window
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.windows import read_window
 from chronotope.server.graph.assemble import edge_records
-from chronotope.server.graph.reading import read_edges
 
 MOST_CLIENTS = 16
 WINDOW_S = 60  # of each graph: an edge called every half minute does not come and go
@@ -48,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Up to where a client knows everything: a bucket's end, and when events were detected; Unix ms."""
+    """Up to where a client knows everything: a bucket's end, and the detection time of events; Unix ms."""
 
     bucket_ms: int
     detected_ms: int
@@ -59,13 +58,13 @@ class Position:
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """One who listens: text that waits for it; None ends it."""
+    """One client: the texts that wait for it; None ends it."""
 
     waiting: queue.Queue[str | None] = field(default_factory=lambda: queue.Queue(_WAITING))
     ended: threading.Event = field(default_factory=threading.Event)
 
     def put(self, text: str | None) -> bool:
-        """Hand over a text; False when too much waits."""
+        """Queue a text; return False when too many wait."""
         try:
             self.waiting.put_nowait(text)
         except queue.Full:
@@ -75,7 +74,7 @@ class Client:
 
 
 class Hub:
-    """Makes each bucket's messages once, for all clients; without clients nothing is read."""
+    """Makes each bucket's messages once, for all clients; without clients it reads nothing."""
 
     def __init__(self, store: Store, settings: Settings, registry: CollectorRegistry) -> None:
         self._store, self._settings = store, settings
@@ -179,14 +178,13 @@ class Hub:
         if last is not None and last[0] == at_ms:
             return last[1]
         question = Question(start_ms=max(at_ms - WINDOW_S * 1000, 0), end_ms=at_ms)
-        plan = plan_window(question.start_ms, question.end_ms, self._settings.retention, self._settings.clock())
-        columns = read_edges(self._store, plan, question)
+        columns = read_window(self._store, self._settings, question, self._settings.clock())[1]
         self._last = at_ms, columns
         return columns
 
 
 def parse_position(text: str) -> Position | None:
-    """Return the position that a client sends back; None when it is none of ours."""
+    """Return the position that a client sends back; None when it is not one of ours."""
     bucket, dot, detected = text.partition(".")
     if not dot or not (bucket.isascii() and bucket.isdigit() and detected.isascii() and detected.isdigit()):
         return None
@@ -194,7 +192,7 @@ def parse_position(text: str) -> Position | None:
 
 
 def _delta(known: EdgeColumns | None, now: EdgeColumns, at_ms: int) -> dict[str, Any]:
-    """What is there now and was not, what was and is not, and how busy each edge is, as columns by layer."""
+    """Which edges came, which went, and how busy each is, as columns by layer."""
     before, after = set(known.ids) if known is not None else set(), set(now.ids)
     fresh = np.array([id_ not in before for id_ in now.ids], bool)
     return {

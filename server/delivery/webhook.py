@@ -22,7 +22,7 @@ from chronotope.server.delivery.posting import ask
 
 
 class Webhook:
-    """Tells one endpoint."""
+    """Sends notices to one endpoint."""
 
     def __init__(self, entry: WebhookEntry, timeout_s: float, external_url: str) -> None:
         self._entry = entry
@@ -30,7 +30,7 @@ class Webhook:
         self._timeout_s = timeout_s
         self._external_url = external_url
 
-    def tell(self, notice: Notice, now_ms: int) -> None:
+    def send(self, notice: Notice, now_ms: int) -> None:
         """Send a notice.
 
         Raises:

@@ -1,1 +1,1 @@
-"""Which dependencies appeared, vanished or returned, found as evidence arrives."""
+"""Detection: which dependencies appeared, vanished or returned, found while evidence arrives."""

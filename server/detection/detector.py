@@ -1,8 +1,8 @@
-"""Dependency events from evidence in order of time: the layers' strands put together to edges.
+"""Find dependency events in evidence that is in order of time: join the series of all layers to edges.
 
-Invariant: what has been found up to a bucket is a function of the evidence up to it; copying a detector and going on
-from the copy gives the same. An edge is there while any layer sees it, so that it is new, vanished or returned once,
-however many layers say so; a layer that is out, or came later, has no say.
+Invariant: what has been found up to a bucket depends only on the evidence up to it. A copy of a detector goes on in the
+same way. An edge exists while any layer sees it: it is new, vanished or returned once, however many layers show it. A
+layer that is out, or that began later, does not count.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from chronotope.schema.observations import LAYERS
 from chronotope.server.detection.layer import APPEARED, GONE, OUT_BUCKETS, advance, begin_of
-from chronotope.server.detection.series import LayerState, Rules, new_layer, with_strands
+from chronotope.server.detection.series import LayerState, Rules, new_layer, with_series
 from chronotope.server.events.event import NEW, RETURNED, VANISHED
 
 
 class Evidence(NamedTuple):
-    """N rows: which edge (its number in the store) had how many events in a bucket of a layer (index in LAYERS)."""
+    """N rows: an edge (its number in the store) had a number of events in a bucket of a layer (index in LAYERS)."""
 
     bucket: np.ndarray  # int64, Unix time / 10 s
     layer: np.ndarray  # int8
@@ -36,7 +36,7 @@ class Evidence(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An event by numbers: the bucket of its time, the bucket by whose end it was evident, and its edge."""
+    """An event by numbers: the bucket of its time, the bucket at whose end it was evident, and its edge."""
 
     type: str
     edge: int
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 @dataclass(slots=True)
 class Detector:
-    """All layers. `position` is the first bucket that has not been taken yet; 0 before any."""
+    """The state of all layers. `position` is the first bucket that has not been read; 0 before any."""
 
     rules: Rules
     position: int = 0
@@ -59,13 +59,13 @@ class Detector:
     layers: dict[str, LayerState] = field(default_factory=dict)
 
     def copy(self) -> Detector:
-        """Return a detector that goes its own way from here."""
+        """Return an independent copy."""
         layers = {name: layer.copy() for name, layer in self.layers.items()}
         numbers, gone, alive, last = (part.copy() for part in (self.numbers, self.gone, self.alive, self.last))
         return Detector(self.rules, self.position, numbers, gone, alive, last, layers)
 
     def advance(self, evidence: Evidence, end: int, width: int = 1) -> list[Found]:
-        """Take all evidence of the buckets [position, end), N rows in any order; return what it shows.
+        """Read all evidence of the buckets [position, end), N rows in any order; return the events that it shows.
 
         Args:
             evidence: complete: later evidence of these buckets needs a detector that has not passed them.
@@ -73,22 +73,22 @@ class Detector:
             width: buckets that a row covers.
         """
         edge = self._edges(evidence.edge)
-        turns, heard = [], {}
+        transitions, active = [], {}
         for code, name in enumerate(LAYERS):
             own = np.flatnonzero(evidence.layer == code)
             if not len(own):
                 continue
-            state = with_strands(self.layers.get(name) or new_layer(), edge[own], len(self.numbers))
+            state = with_series(self.layers.get(name) or new_layer(), edge[own], len(self.numbers))
             self.layers[name], before = state, int(state.head["last"][0])
             order = own[np.lexsort((edge[own], evidence.bucket[own]))]
-            turned = advance(state, evidence.bucket[order], edge[order], evidence.events[order], width, self.rules)
-            heard[name] = np.concatenate([[before], np.unique(evidence.bucket[order])])
-            turns.append((name, turned))
+            transition = advance(state, evidence.bucket[order], edge[order], evidence.events[order], width, self.rules)
+            active[name] = np.concatenate([[before], np.unique(evidence.bucket[order])])
+            transitions.append((name, transition))
         self.position = max(self.position, end)
-        return self._edge_events(turns, heard)
+        return self._edge_events(transitions, active)
 
     def peek(self, evidence: Evidence) -> list[Found]:
-        """Return what evidence from the position on shows at once: new and returned edges. Changes nothing."""
+        """Return the new and returned edges that evidence from the position on shows. Nothing is changed."""
         found: dict[int, Found] = {}
         order = np.argsort(evidence.bucket, kind="stable")
         known = {int(number): at for at, number in enumerate(self.numbers)} if len(order) else {}
@@ -107,10 +107,10 @@ class Detector:
         """Return the first bucket in which one of some edges was seen; None when none was."""
         edges = np.flatnonzero(np.isin(self.numbers, numbers))
         firsts = [
-            int(state.strands["first"][strand].min())
+            int(state.series["first"][series].min())
             for state in self.layers.values()
-            if len(strand := state.strand_of[edges[edges < len(state.strand_of)]])
-            and len(strand := strand[strand >= 0])
+            if len(series := state.series_of[edges[edges < len(state.series_of)]])
+            and len(series := series[series >= 0])
         ]
         return min(firsts, default=None)
 
@@ -134,18 +134,20 @@ class Detector:
             return self._edges(numbers)
         return order[at].astype(np.int32) if len(known) else np.zeros(0, np.int32)
 
-    def _edge_events(self, turns: list[tuple[str, np.ndarray]], heard: dict[str, np.ndarray]) -> list[Found]:
-        """Put the turns of all layers in order and together."""
-        if not turns:
+    def _edge_events(self, transitions: list[tuple[str, np.ndarray]], active: dict[str, np.ndarray]) -> list[Found]:
+        """Put the transitions of all layers in order, and join them to events of edges."""
+        if not transitions:
             return []
-        names = np.concatenate([np.full(len(turned), at) for at, (_, turned) in enumerate(turns)])
-        every = np.concatenate([turned for _, turned in turns])
-        edges = np.concatenate([self.layers[name].strands["edge"][turned["strand"]] for name, turned in turns])
+        names = np.concatenate([np.full(len(transition), at) for at, (_, transition) in enumerate(transitions)])
+        every = np.concatenate([transition for _, transition in transitions])
+        edges = np.concatenate(
+            [self.layers[name].series["edge"][transition["series"]] for name, transition in transitions]
+        )
         found = []
         for row in np.lexsort((self.numbers[edges], names, every["kind"], every["at"])):
-            name, turn, edge = turns[names[row]][0], every[row], int(edges[row])
+            name, turn, edge = transitions[names[row]][0], every[row], int(edges[row])
             gone = turn["kind"] == GONE
-            event = self._gone(name, edge, turn, heard) if gone else self._came(name, edge, turn)
+            event = self._gone(name, edge, turn, active) if gone else self._came(name, edge, turn)
             if event is not None:
                 found.append(event)
         return found
@@ -163,21 +165,21 @@ class Detector:
             return None if known else Found(NEW, number, bucket, evident, (name,))
         return Found(RETURNED, number, bucket, evident, (name,)) if returned else None
 
-    def _gone(self, name: str, edge: int, turn: np.void, heard: dict[str, np.ndarray]) -> Found | None:
-        """The edge vanished with this strand, unless another layer that is not out still has it."""
+    def _gone(self, name: str, edge: int, turn: np.void, active: dict[str, np.ndarray]) -> Found | None:
+        """The edge vanished with this series, unless another layer that is not out still sees it."""
         at, bits = int(turn["at"]), int(self.alive[edge])
         self.last[edge] = max(int(self.last[edge]), int(turn["last"]))
         self.alive[edge] &= 0xFF ^ (1 << LAYERS.index(name))
         others = [other for code, other in enumerate(LAYERS) if int(self.alive[edge]) >> code & 1]
-        if self.gone[edge] or not all(self._is_out(other, at, heard) for other in others):
+        if self.gone[edge] or not all(self._is_out(other, at, active) for other in others):
             return None
         self.gone[edge], self.alive[edge] = True, 0
         layers = tuple(layer for code, layer in enumerate(LAYERS) if bits >> code & 1)
         return Found(VANISHED, int(self.numbers[edge]), int(self.last[edge]) + 1, at, layers, float(turn["chance"]))
 
-    def _is_out(self, name: str, at: int, heard: dict[str, np.ndarray]) -> bool:
-        """Whether a layer had been without any evidence for long at a bucket."""
-        times = heard.get(name, self.layers[name].head["last"])
+    def _is_out(self, name: str, at: int, active: dict[str, np.ndarray]) -> bool:
+        """Whether a layer had had no evidence for long at a bucket."""
+        times = active.get(name, self.layers[name].head["last"])
         return bool(at - times[max(int(np.searchsorted(times, at)) - 1, 0)] > OUT_BUCKETS)
 
     def _is_baseline(self, name: str, bucket: int) -> bool:

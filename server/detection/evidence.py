@@ -1,6 +1,6 @@
-"""What the detection of events reads from the store: evidence by bucket, what arrived when, names of edges.
+"""Read from the store what detection needs: evidence by bucket, arrival times, names of edges.
 
-Invariant: evidence is that of the resolved view, net of corrections; what both ends reported counts once.
+Invariant: evidence is that of the resolved view, without what corrections took back. What both ends report counts once.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ WHERE edge IN {numbers:Array(UInt64)}
 
 
 class Arrivals(NamedTuple):
-    """Buckets (Unix time / 10 s, rising) and when evidence of each last came (Unix milliseconds)."""
+    """Buckets (Unix time / 10 s, rising), and when evidence of each last arrived (Unix milliseconds)."""
 
     bucket: np.ndarray
     arrived_ms: np.ndarray
 
 
 def read_evidence(store: Store, start: int, end: int, level: str = "10s") -> Evidence:
-    """Return the evidence of the buckets [start, end); of a coarse level each row at the start of what it covers."""
+    """Return the evidence of the buckets [start, end). A row of a coarse level stands at the start of its bucket."""
     parameters: dict[str, Any] = {"layers": list(LAYERS), "hops": HOPS_ONLY}
     interval = during(0, start * BUCKET_S, end * BUCKET_S, parameters)
     table = store.query(_EVIDENCE % (level, interval), parameters)
@@ -68,7 +68,7 @@ def read_evidence(store: Store, start: int, end: int, level: str = "10s") -> Evi
 
 
 def read_arrivals(store: Store, since_ms: int) -> Arrivals:
-    """Return the buckets of which evidence came after an instant of the store's clock."""
+    """Return the buckets for which evidence arrived after an instant of the store's clock."""
     table = store.query(_ARRIVALS, {"since": since_ms})
     buckets = table.column("second").to_numpy().astype(np.int64) // BUCKET_S
     return Arrivals(buckets, table.column("arrived_ms").to_numpy().astype(np.int64))
@@ -84,13 +84,13 @@ def read_names(store: Store, numbers: Iterable[int]) -> dict[int, EventEdge]:
 
 
 def read_latest(store: Store, horizon: int) -> int:
-    """Return the last bucket before a horizon of which evidence came, 0 when there is none."""
+    """Return the last bucket before a horizon that has evidence, 0 when there is none."""
     sql = "SELECT toUnixTimestamp(max(time)) FROM bucket_arrivals WHERE toUnixTimestamp(time) < {horizon:Int64}"
     return int(store.rows(sql, {"horizon": horizon * BUCKET_S})[0][0]) // BUCKET_S
 
 
 def whole_from(kept_s: Mapping[str, int | None], now_ms: int) -> dict[str, int]:
-    """Return level → the bucket from which on nothing of it has expired: before that, nothing seen means nothing.
+    """Return level → the first bucket of which nothing has expired. Before it, missing evidence proves nothing.
 
     Args:
         kept_s: level → for how long the store keeps it; None or absent: for ever.
@@ -107,7 +107,7 @@ def read_size(store: Store) -> int:
 
 
 def first_buckets(store: Store) -> dict[str, int]:
-    """Return level → its first bucket that is kept; levels without any are not there."""
+    """Return level → its first bucket in the store. Empty levels are left out."""
     found = {}
     for level in WIDTHS:
         count, first = store.rows(f"SELECT count(), toUnixTimestamp(min(time)) FROM edges_{level}")[0]

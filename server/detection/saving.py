@@ -1,6 +1,6 @@
-"""The detector's state in the store: where detection goes on after a restart.
+"""Keep the detector's state in the store, so that detection goes on after a restart.
 
-Invariant: a state that is read is the one that was written, bit for bit; one of another version is none.
+Invariant: a state is read exactly as it was written. A state of another version is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _STAMP = pa.timestamp("ms", tz="UTC")
 
 
 class Saved(NamedTuple):
-    """A detector, and the instant (Unix milliseconds) before which all that arrived is in it, if its time is."""
+    """A detector, and an instant (Unix milliseconds): all evidence that arrived before it has been read, up to the
+    position.
+    """
 
     detector: Detector
     arrived_ms: int

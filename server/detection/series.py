@@ -1,6 +1,6 @@
-"""What is kept of a layer: a record of the whole, and one of each strand, an edge in this layer.
+"""The state of a layer: one record of the layer, and one of each series. A series is an edge in this layer.
 
-Invariant: all of a state is in these arrays, so that one that is copied, or saved and loaded, goes on in the same way.
+Invariant: these arrays hold the whole state, so one that is copied, or saved and loaded, goes on in the same way.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ TOPS, TOP_DAYS = 32, 28  # largest surprises, and ticks, that are kept of silenc
 KEPT_HOURS = 24 * 40  # how long a silence is still divided by hours
 OCTAVES = 20  # of lengths of runs
 
-STRAND = np.dtype(
+SERIES = np.dtype(
     [
         ("edge", np.int32),  # index of the edge
         ("state", np.int8),  # 0 not seen yet, 1 alive, 2 vanished
         ("first", np.int64),  # buckets, Unix time / 10 s
         ("last", np.int64),
-        ("run", np.int64),  # when it began to speak without a silence that looks like an end
-        ("ended", np.int8),  # the present silence of a young strand 1 looks like an end, told or not; 2 was told early
+        ("run", np.int64),  # when it began to be active, without a silence that looks like an end
+        ("ended", np.int8),  # with a short history: 1 the silence looks like an end, 2 it was reported early
         ("events", np.float64),  # n, faded by the half-life like all that is counted
         ("seen", np.float64),  # clock ticks while alive
-        ("spoken", np.float64),  # buckets with evidence, A
+        ("active", np.float64),  # buckets with evidence, A
         ("square", np.float64),  # sum of (count - expected)² / expected, silent buckets too
         ("silences", np.int64),  # that ended, of those that are kept
         ("lately", np.float64),  # recent events, and what was expected of them
@@ -53,27 +53,31 @@ HEAD = np.dtype(
         ("hole", np.int64),  # the last bucket that was not covered, or came after a hole
         ("hour", np.int64),  # since the epoch
         ("clock", np.float64),
-        ("usual", np.float64),  # strands in a bucket
+        ("usual", np.float64),  # series in a bucket
         ("width", np.int64),
         ("next_due", np.float64),
         ("ticks", np.float64, (HOURS,)),
-        ("strands", np.float64, (HOURS,)),  # that spoke, by hour of the day
+        ("series", np.float64, (HOURS,)),  # that were active, by hour of the day
         ("shape", np.float64, (HOURS,)),
-        ("known", np.int64),  # strands that ever spoke
-        ("trusted", np.int64),  # young strands that were told on trust
+        ("known", np.int64),  # series that were ever active
+        ("trusted", np.int64),  # series with a short history that were reported on trust
         ("incident", np.int64),  # when the latest of those ended, in a small layer
-        ("early", np.int64),  # incidents that were told of what was there before, and what came back of these
+        ("early", np.int64),  # reported incidents of series that were there before, and what came back of these
         ("early_incident", np.int64),  # when the latest of those was
-        ("ended", np.int64, (OCTAVES,)),  # when a run of a young strand first ended, by log2 of its length; 0 never
+        (
+            "ended",
+            np.int64,
+            (OCTAVES,),
+        ),  # when a run in a short history first ended, by log2 of its length; 0 never
         ("watched", np.int64, (OCTAVES, 2)),  # the first two of runs that began later than the layer and are over now
         ("starts", np.float64, (KEPT_HOURS,)),  # clock when an hour began
     ]
 )
-TURN = np.dtype(
+TRANSITION = np.dtype(
     [
         ("at", np.int64),
         ("kind", np.int8),
-        ("strand", np.int32),
+        ("series", np.int32),
         ("last", np.int64),
         ("chance", np.float64),
         ("begin", np.int64),  # of the layer, as it was known then
@@ -82,75 +86,75 @@ TURN = np.dtype(
 
 
 def compiled(function: Function) -> Function:
-    """Compile as a part of what calls it."""
+    """Compile a function as a part of its callers."""
     return cast(Function, njit(nogil=True, error_model="numpy")(function))
 
 
 def entry(function: Function) -> Function:
-    """Compile with all that it calls, and keep that beside its file; other threads run meanwhile.
+    """Compile a function with all that it calls, without the GIL, and cache the code beside its file.
 
-    The cache looks at this one file alone: what is called from others is compiled anew only when this file changes.
+    The cache looks at this one file alone: a change in another file takes effect only when this file changes.
     """
     return cast(Function, njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What detection is told; see the configuration's `events`. In buckets."""
+    """Settings of detection in buckets, see the configuration's `events`."""
 
     false_a_day: float = 1e-4
     look_back: int = 30 * BUCKETS_A_DAY
     baseline: int = 6
-    young: int = BUCKETS_A_DAY  # a strand whose history is shorter may be daily
+    short_history: int = BUCKETS_A_DAY  # a series whose history is shorter may be a daily job
     half_life_days: float = 14.0
 
     def array(self) -> np.ndarray:
         """Return the numbers as compiled code reads them."""
-        return np.array([self.false_a_day, self.look_back, self.young, 0.5 ** (1 / self.half_life_days)])
+        return np.array([self.false_a_day, self.look_back, self.short_history, 0.5 ** (1 / self.half_life_days)])
 
 
 class LayerState(NamedTuple):
-    """Strands of a layer: S records, and by strand counts and ticks by hour of the day, float32[S, 24], the largest
-    surprises and ticks of silences that ended, float32[S, 2, TOPS], and the days they ended on, modulo 256.
+    """The series of a layer: S records; by series the counts and ticks by hour of the day, float32[S, 24]; the largest
+    surprises and ticks of silences that ended, float32[S, 2, TOPS]; and the days on which these ended, modulo 256.
     """
 
     head: np.ndarray
-    strands: np.ndarray
+    series: np.ndarray
     counts: np.ndarray
     exposure: np.ndarray
     tops: np.ndarray
     top_days: np.ndarray
-    strand_of: np.ndarray  # edge → strand, -1 none
+    series_of: np.ndarray  # edge → series, -1 none
 
     def copy(self) -> LayerState:
-        """Return a state that goes its own way."""
+        """Return an independent copy."""
         return LayerState(*(part.copy() for part in self))
 
 
 def new_layer() -> LayerState:
-    """Return the state of a layer that nothing is known of."""
+    """Return the state of a layer without any evidence."""
     head = np.zeros(1, HEAD)
     head["begin"] = -1
     head["shape"] = 1.0
     return LayerState(head, *_rows(0), np.zeros(0, np.int32))
 
 
-def with_strands(state: LayerState, edges: np.ndarray, count: int) -> LayerState:
-    """Return the state with a strand for each of some edges; `count` edges are known."""
-    unknown = np.full(max(count - len(state.strand_of), 0), -1, np.int32)
-    strand_of = np.concatenate([state.strand_of, unknown]) if len(unknown) else state.strand_of
-    fresh = np.unique(edges[strand_of[edges] < 0])
+def with_series(state: LayerState, edges: np.ndarray, count: int) -> LayerState:
+    """Return the state with a series for each of some edges; `count` edges are known."""
+    unknown = np.full(max(count - len(state.series_of), 0), -1, np.int32)
+    series_of = np.concatenate([state.series_of, unknown]) if len(unknown) else state.series_of
+    fresh = np.unique(edges[series_of[edges] < 0])
     if not len(fresh):
-        return state._replace(strand_of=strand_of)
-    strand_of[fresh] = len(state.strands) + np.arange(len(fresh), dtype=np.int32)
+        return state._replace(series_of=series_of)
+    series_of[fresh] = len(state.series) + np.arange(len(fresh), dtype=np.int32)
     more = _rows(len(fresh))
     more[0]["edge"] = fresh
-    strands, counts, exposure, tops, top_days = map(np.concatenate, zip(state[1:-1], more, strict=True))
-    return LayerState(state.head, strands, counts, exposure, tops, top_days, strand_of)
+    series, counts, exposure, tops, top_days = map(np.concatenate, zip(state[1:-1], more, strict=True))
+    return LayerState(state.head, series, counts, exposure, tops, top_days, series_of)
 
 
 def _rows(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What a layer keeps by strand, of so many new ones."""
+    """The arrays of a layer for a number of new series."""
     by_hour, tops = (count, HOURS), (count, 2, TOPS)
-    strands, counts, exposure = np.zeros(count, STRAND), np.zeros(by_hour, np.float32), np.zeros(by_hour, np.float32)
-    return strands, counts, exposure, np.zeros(tops, np.float32), np.zeros(tops, np.uint8)
+    series, counts, exposure = np.zeros(count, SERIES), np.zeros(by_hour, np.float32), np.zeros(by_hour, np.float32)
+    return series, counts, exposure, np.zeros(tops, np.float32), np.zeros(tops, np.uint8)

@@ -1,6 +1,7 @@
-"""Detectors of earlier positions, from which detection goes on when evidence comes late. Pure.
+"""Copies of earlier detectors, from which detection goes on when evidence comes late. Pure.
 
-Invariant: the older, the fewer: distances grow with age, so that a few copies reach hours back. The first is kept.
+Invariant: the older, the fewer: the distance between copies grows with their age, so a few reach hours back. The first
+is kept.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ class Snapshots:
         self._thin(detector.position)
 
     def before(self, bucket: int) -> Detector | None:
-        """Return a copy of the newest one that has not passed a bucket, and forget those that have."""
+        """Return a copy of the newest one that has not passed a bucket, and forget those that have passed it."""
         while self._kept and self._kept[-1].position > bucket:
             self._kept.pop()
         return self._kept[-1].copy() if self._kept else None
 
     def older_than(self, bucket: int) -> Detector | None:
-        """Return the newest one whose position is at most this, itself."""
+        """Return the newest one, not a copy, whose position is at most this."""
         return next((own for own in reversed(self._kept) if own.position <= bucket), None)
 
     def _thin(self, now: int) -> None:

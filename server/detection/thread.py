@@ -1,6 +1,6 @@
-"""The thread that looks for events while a server runs, and its metrics.
+"""The thread that detects events while a server runs, and its metrics.
 
-Invariant: whatever fails is tried again at the next look; detection never holds up what takes or answers requests.
+Invariant: what fails is tried again at the next look. Detection never delays receiving or answering.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chronotope.schema.config.events import EventsSection
 from chronotope.schema.errors import ChronotopeError, StoreClosed
 from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import Outcome, Watcher
+from chronotope.server.detection.watcher import Outcome, Watcher
 from chronotope.server.events.event import DEPENDENCY_TYPES
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ LOOK_EVERY_S = 5.0
 
 
 class EventThread:
-    """Looks for events; `rounds` starts and stops it."""
+    """Looks for events in a thread; `rounds` starts and stops it."""
 
     def __init__(
         self, store: Store, section: EventsSection, clock: Callable[[], int], registry: CollectorRegistry
@@ -51,7 +51,7 @@ class EventThread:
         self._count(self._watcher.look())
 
     def _save(self) -> None:
-        """Save how far detection has come; without that the next start goes on from further back."""
+        """Save how far detection has come; without it the next start goes on from further back."""
         try:
             self._watcher.save()
         except StoreClosed:

@@ -1,1 +1,1 @@
-"""What changed between two windows."""
+"""What changed between two windows, and how certain that is."""

@@ -1,7 +1,7 @@
 """Two windows over the same edges. Pure.
 
-Invariant: both columns, and their slots, have the edges of either window, in the order of (source, target, protocol);
-an edge that a window has no evidence of is there with none.
+Invariant: both columns, and their sub-windows, have the edges of either window, in the order of (source, target,
+protocol). Where a window has no evidence of an edge, its values are empty.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from chronotope.server.evidence.columns import (
     keep_edges,
     keep_histograms,
 )
-from chronotope.server.evidence.sub_windows import Slots
+from chronotope.server.evidence.sub_windows import SubWindows
 from chronotope.server.graph.group import Groups, group_edges
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two windows over the same E edges, and their slots."""
+    """Two windows over the same E edges, and their sub-windows."""
 
     before: EdgeColumns
     after: EdgeColumns
-    slots: tuple[Slots, Slots]
+    sub_windows: tuple[SubWindows, SubWindows]
 
     def __len__(self) -> int:
         return len(self.before)
@@ -40,7 +40,7 @@ class Pair:
         return alive_somewhere(self.before), alive_somewhere(self.after)
 
 
-def align(before: EdgeColumns, after: EdgeColumns, slots: tuple[Slots, Slots]) -> Pair:
+def align(before: EdgeColumns, after: EdgeColumns, sub_windows: tuple[SubWindows, SubWindows]) -> Pair:
     """Return two windows' edges as one list."""
     names = sorted({*before.names, *after.names})
     protocols = sorted({*before.protocols, *after.protocols})
@@ -55,27 +55,27 @@ def align(before: EdgeColumns, after: EdgeColumns, slots: tuple[Slots, Slots]) -
         ids[place], first[place], last[place] = part.ids, part.first_seen, part.last_seen
     common.ids, common.first_seen, common.last_seen = ids.tolist(), first, last
     spread = [_spread(common, part, place) for part, place in zip(parts, places, strict=True)]
-    own = [_spread_slots(part, place, len(keys)) for part, place in zip(slots, places, strict=True)]
+    own = [_spread_sub_windows(part, place, len(keys)) for part, place in zip(sub_windows, places, strict=True)]
     return Pair(spread[0], spread[1], (own[0], own[1]))
 
 
 def keep_pair(pair: Pair, keep: np.ndarray) -> Pair:
     """Return only some edges, bool[E]."""
-    slots = [
+    sub_windows = [
         {layer: {name: values[keep] for name, values in measures.items()} for layer, measures in own.items()}
-        for own in pair.slots
+        for own in pair.sub_windows
     ]
-    return Pair(keep_edges(pair.before, keep), keep_edges(pair.after, keep), (slots[0], slots[1]))
+    return Pair(keep_edges(pair.before, keep), keep_edges(pair.after, keep), (sub_windows[0], sub_windows[1]))
 
 
 def group_pair(pair: Pair, groups: Groups) -> Pair:
-    """Return the edges between groups; what passes inside of one is left out."""
+    """Return the edges between groups; edges within one are left out."""
     grouped = [group_edges(columns, groups)[0] for columns in (pair.before, pair.after)]
     source, target = groups.of_name[pair.before.source], groups.of_name[pair.before.target]
     size = len(groups.names), len(pair.before.protocols)
     keys = edge_keys(source, target, pair.before.protocol, *size)
-    slots = [_add_up(own, keys, columns) for own, columns in zip(pair.slots, grouped, strict=True)]
-    return align(grouped[0], grouped[1], (slots[0], slots[1]))
+    sub_windows = [_add_up(own, keys, columns) for own, columns in zip(pair.sub_windows, grouped, strict=True)]
+    return align(grouped[0], grouped[1], (sub_windows[0], sub_windows[1]))
 
 
 def _moved(columns: EdgeColumns, names: list[str], protocols: list[str]) -> EdgeColumns:
@@ -97,7 +97,7 @@ def _moved(columns: EdgeColumns, names: list[str], protocols: list[str]) -> Edge
 
 
 def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> EdgeColumns:
-    """One window's evidence at the places of all edges."""
+    """One window's evidence under the numbers of all edges."""
 
     def at_places(values: np.ndarray, absent: float = 0) -> np.ndarray:
         spread = np.full(len(common), absent, values.dtype)
@@ -115,28 +115,28 @@ def _spread(common: EdgeColumns, columns: EdgeColumns, place: np.ndarray) -> Edg
         for name, layer in columns.layers.items()
     }
     via = {int(place[at]): via for at, via in columns.via.items()}
-    doubted = len(columns.confidence) > 0
-    confidence = at_places(columns.confidence, 1) if doubted else columns.confidence
-    inferred = at_places(columns.inferred) if doubted else columns.inferred
+    uncertain = len(columns.confidence) > 0
+    confidence = at_places(columns.confidence, 1) if uncertain else columns.confidence
+    inferred = at_places(columns.inferred) if uncertain else columns.inferred
     return replace(common, layers=layers, via=via, confidence=confidence, inferred=inferred)
 
 
-def _spread_slots(slots: Slots, place: np.ndarray, edges: int) -> Slots:
-    found: Slots = {}
-    for layer, measures in slots.items():
+def _spread_sub_windows(sub_windows: SubWindows, place: np.ndarray, edges: int) -> SubWindows:
+    found: SubWindows = {}
+    for layer, measures in sub_windows.items():
         found[layer] = {name: np.zeros((edges, values.shape[1])) for name, values in measures.items()}
         for name, values in measures.items():
             found[layer][name][place] = values
     return found
 
 
-def _add_up(slots: Slots, keys: np.ndarray, columns: EdgeColumns) -> Slots:
+def _add_up(sub_windows: SubWindows, keys: np.ndarray, columns: EdgeColumns) -> SubWindows:
     if not len(columns):
         return {}
     at = np.minimum(np.searchsorted(columns.keys, keys), len(columns) - 1)
     rows = np.flatnonzero(columns.keys[at] == keys)
-    found: Slots = {}
-    for layer, measures in slots.items():
+    found: SubWindows = {}
+    for layer, measures in sub_windows.items():
         found[layer] = {name: np.zeros((len(columns), values.shape[1])) for name, values in measures.items()}
         for name, values in measures.items():
             np.add.at(found[layer][name], at[rows], values[rows])

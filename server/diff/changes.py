@@ -1,9 +1,9 @@
 """Which measures of which edges changed between two windows. Pure.
 
-Invariant: a measure is tested only in a layer that saw both windows alike, on an edge that both windows have; all tests
-of an answer are corrected together, and a change is listed only when it is improbable and large enough to matter. Of a
-layer that moved as a whole the rates are not tested, but shares and latencies are: they do not depend on how many calls
-were seen.
+Invariant: a measure is tested only in a layer that saw both windows alike, on an edge that both windows have. All tests
+of an answer are corrected together. A change is listed only when it is improbable, and large enough to matter. Where a
+layer moved as a whole its rates are not tested, but shares and latencies are: they do not depend on how many calls were
+seen.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _Layer:
         self.name = name
         self.significance = significance
         self.parts = [columns.layers.get(name) for columns in (pair.before, pair.after)]
-        self.slots = [own.get(name, {}) for own in pair.slots]
+        self.sub_windows = [own.get(name, {}) for own in pair.sub_windows]
         alive = pair.alive
         seen = np.logical_or.reduce([part.alive for part in self.parts if part is not None])
         self.edge = np.flatnonzero(alive[0] & alive[1] & seen)
@@ -123,12 +123,12 @@ class _Layer:
         return before, after
 
     def parts_of(self, *measures: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slots of measures, added up; where a layer is silent there are slots of 0."""
-        count = max((own[measures[0]].shape[1] for own in self.slots if own), default=0)
+        """Return the sub-windows of measures, added up; zeros where the layer has no evidence."""
+        count = max((own[measures[0]].shape[1] for own in self.sub_windows if own), default=0)
         none = np.zeros((len(self.edge), count))
         before, after = (
             np.asarray(np.sum([own[measure][self.edge] for measure in measures], 0)) if own else none
-            for own in self.slots
+            for own in self.sub_windows
         )
         return before, after
 
@@ -163,7 +163,7 @@ class _Layer:
     def _share(self, measure: str, hits: tuple[str, ...], trials: tuple[str, ...]) -> Test:
         k, n = self.sums(*hits), self.sums(*trials)
         p = share_p(k, n, share_inflation(self.parts_of(*hits), self.parts_of(*trials)), self.significance)
-        p = np.where(k[0] + k[1] > 0, p, np.nan)  # no error on either side: there is nothing to test
+        p = np.where(k[0] + k[1] > 0, p, np.nan)  # no error in either window: there is nothing to test
         shares = [np.divide(own, of, out=np.zeros(len(own)), where=of > 0) for own, of in zip(k, n, strict=True)]
         return Test(self.name, measure, self.edge, shares[0], shares[1], p, MIN_SHARE)
 

@@ -1,8 +1,8 @@
 """Whether a layer saw both windows alike. Pure.
 
-Invariant: a layer that fell silent, or whose edges all moved by one factor, is reported once, as itself; a collector
-that was down or a sampling that was turned does not look like a thousand changed edges. A graph of very few edges
-cannot tell that from a change, and is taken as it is.
+Invariant: a layer that fell silent, or whose edges all moved by one factor, is reported once, as itself: a collector
+that was down, or a changed sampling, does not look like a thousand changed edges. A graph of very few edges cannot
+distinguish that from a change, and is taken as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 from chronotope.schema.observations import LAYERS
 from chronotope.server.diff.significance import dispersion
 from chronotope.server.evidence.columns import EdgeColumns, LayerColumns
-from chronotope.server.evidence.sub_windows import Slots
+from chronotope.server.evidence.sub_windows import SubWindows
 from chronotope.server.graph.answer import Layer
 
 FEWEST_SILENT, FEWEST_MOVED = 3, 5  # edges that make a layer
@@ -36,7 +36,7 @@ class Coverage(Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """How a layer saw the second window beside the first: the factor that all its edges share, and what to say of it.
+    """How a layer saw the second window compared with the first: the factor that all its edges share, and its report.
 
     Factor 0: silent in the second window; infinite: in the first; 1: alike.
     """
@@ -64,8 +64,10 @@ def events_of(name: str, layer: LayerColumns | None, edges: int) -> np.ndarray:
     return np.maximum(layer.measures["connections" if name == "network" else "calls"], 0)
 
 
-def compare_layers(before: EdgeColumns, after: EdgeColumns, slots: tuple[Slots, Slots]) -> dict[str, Covered]:
-    """Return how each layer saw the same E edges in both windows; all edges, before any are left out."""
+def compare_layers(
+    before: EdgeColumns, after: EdgeColumns, sub_windows: tuple[SubWindows, SubWindows]
+) -> dict[str, Covered]:
+    """Return how each layer saw the same E edges in both windows; give it all edges, before any filter."""
     names: list[str] = [name for name in LAYERS if name in before.layers or name in after.layers]
     alive = {name: (_alive(before, name), _alive(after, name)) for name in names}
     found: dict[str, Covered] = {}
@@ -74,7 +76,7 @@ def compare_layers(before: EdgeColumns, after: EdgeColumns, slots: tuple[Slots, 
         events = tuple(events_of(name, columns.layers.get(name), len(columns)) for columns in (before, after))
         others = [alive[other] for other in names if other != name]
         if first.any() and second.any():
-            found[name] = _moved(name, events[0], events[1], slots)
+            found[name] = _moved(name, events[0], events[1], sub_windows)
         else:
             found[name] = _silent(name, first, second, events, others)
     return found
@@ -92,7 +94,9 @@ def _silent(
     events: tuple[np.ndarray, ...],
     others: list[tuple[np.ndarray, np.ndarray]],
 ) -> Covered:
-    """Nothing in one window: the layer itself, if it had several edges, or if another layer saw them there."""
+    """A layer has nothing in one window: the layer itself is silent if it had several edges, or if another layer saw
+    them.
+    """
     seen, ended = (first, True) if first.any() else (second, False)
     elsewhere = any((other[1 if ended else 0] & seen).any() for other in others)
     if seen.sum() < FEWEST_SILENT and not elsewhere:
@@ -103,7 +107,7 @@ def _silent(
     return Covered(0.0 if ended else np.inf, _coverage(name, events, text))
 
 
-def _moved(name: str, before: np.ndarray, after: np.ndarray, slots: tuple[Slots, Slots]) -> Covered:
+def _moved(name: str, before: np.ndarray, after: np.ndarray, sub_windows: tuple[SubWindows, SubWindows]) -> Covered:
     """All edges up or down by one factor."""
     rows = np.flatnonzero(before + after >= _EVENTS)
     if len(rows) < FEWEST_MOVED:
@@ -112,9 +116,9 @@ def _moved(name: str, before: np.ndarray, after: np.ndarray, slots: tuple[Slots,
     factor = float(np.median(ratio))
     if abs(factor) < np.log(FACTOR):
         return Covered()
-    noise = np.sqrt(_dispersions(name, slots, rows) * (1 / (before[rows] + 0.5) + 1 / (after[rows] + 0.5)))
+    noise = np.sqrt(_dispersions(name, sub_windows, rows) * (1 / (before[rows] + 0.5) + 1 / (after[rows] + 0.5)))
     together = np.abs(ratio - factor) <= np.maximum(np.log(FACTOR) / 2, 3 * noise)
-    # Noise alone does not put an edge on the factor's side.
+    # Noise alone does not move an edge in the factor's direction.
     aside = np.sign(ratio) == np.sign(factor)
     if (together & aside).mean() < _TOGETHER:
         return Covered()
@@ -125,10 +129,10 @@ def _moved(name: str, before: np.ndarray, after: np.ndarray, slots: tuple[Slots,
     return Covered(float(np.exp(factor)), _coverage(name, (before, after), text))
 
 
-def _dispersions(name: str, slots: tuple[Slots, Slots], rows: np.ndarray) -> np.ndarray:
+def _dispersions(name: str, sub_windows: tuple[SubWindows, SubWindows], rows: np.ndarray) -> np.ndarray:
     measure = "connections" if name == "network" else "calls"
     own: Mapping[int, np.ndarray] = {
-        at: window[name][measure][rows] for at, window in enumerate(slots) if name in window
+        at: window[name][measure][rows] for at, window in enumerate(sub_windows) if name in window
     }
     none = np.zeros((len(rows), 0))
     return np.asarray(np.maximum(dispersion((own.get(0, none), own.get(1, none)))[0], 1.0))

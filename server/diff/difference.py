@@ -1,8 +1,8 @@
 """What changed between two windows: edges added, removed and changed, with the evidence of both.
 
-Invariant: an edge is added or removed when one window has no evidence of it in any layer asked; what a layer that did
-not see both windows alike cannot tell is reported as coverage, and such an edge counts as unchanged (`uncovered` names
-the layers). Nodes and edges are in the graph's order, and the same data gives the same answer.
+Invariant: an edge is added or removed when one window has no evidence of it in any layer asked for. Where a layer did
+not see both windows alike, that is reported as coverage, and an edge that only it could tell of counts as unchanged
+(`uncovered` names the layers). Nodes and edges are in the graph's order, and the same data gives the same answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chronotope.server.evidence.levels import Plan
 from chronotope.server.evidence.question import Question
 from chronotope.server.graph.answer import Edge, Evidence, Kind, Layer, Node, NodeTotals, Window
 from chronotope.server.graph.assemble import Directory, edge_records, node_records, window_of
-from chronotope.server.graph.filter import crop
+from chronotope.server.graph.filter import filter_edges
 from chronotope.server.graph.group import Groups, group_edges, make_groups
 
 Status = Literal["added", "removed", "changed", "unchanged"]
@@ -120,9 +120,9 @@ def diff(
         significance: the false discovery rate over all tests, and of an edge's silence in a layer that moved.
         unchanged: show what did not change too.
     """
-    covered = compare_layers(pair.before, pair.after, pair.slots)
+    covered = compare_layers(pair.before, pair.after, pair.sub_windows)
     pair = keep_pair(pair, _of_protocols(pair, question.protocols))
-    shown = keep_pair(pair, crop(pair.before, question, directory.kinds))
+    shown = keep_pair(pair, filter_edges(pair.before, question, directory.kinds))
     groups: Groups | None = None
     if question.group_by:
         groups = make_groups(pair.before, question.group_by, directory.kinds, directory.attributes)
@@ -167,7 +167,7 @@ def _of_protocols(pair: Pair, protocols: tuple[str, ...]) -> np.ndarray:
 def _presence(
     pair: Pair, covered: Mapping[str, Covered], seconds: tuple[int, int], significance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Status by presence, the p-value of one window's silence, and the bits of layers that cannot tell; [E] each."""
+    """Status by presence; the p-value of one window's silence; the bits of layers that cannot tell; [E] each."""
     before, after = pair.alive
     status = np.select([after & ~before, before & ~after], [_ADDED, _REMOVED], _UNCHANGED)
     p, layers, trusted = np.ones(len(pair)), np.zeros(len(pair), np.int64), np.zeros(len(pair), bool)
@@ -179,9 +179,9 @@ def _presence(
             if layer is None:
                 continue
             rows = np.flatnonzero(layer.alive & (before ^ after))
-            slots = pair.slots[0 if window is pair.before else 1].get(name, {})
+            sub_windows = pair.sub_windows[0 if window is pair.before else 1].get(name, {})
             p[rows] = np.minimum(
-                p[rows], _silence(name, events_of(name, layer, len(pair))[rows], slots, rows, own_share)
+                p[rows], _silence(name, events_of(name, layer, len(pair))[rows], sub_windows, rows, own_share)
             )
             layers[rows] += 1
             trusted[rows] |= cover.coverage is None
@@ -192,13 +192,13 @@ def _presence(
 
 
 def _silence(
-    name: str, events: np.ndarray, slots: Mapping[str, np.ndarray], rows: np.ndarray, share: float
+    name: str, events: np.ndarray, sub_windows: Mapping[str, np.ndarray], rows: np.ndarray, share: float
 ) -> np.ndarray:
     measure = "connections" if name == "network" else "calls"
-    own = slots[measure][rows] if slots else np.zeros((len(rows), 0))
-    if name == "network" and slots:
-        # A connection that lives long opens once; each slot in which it carried bytes is an event.
-        carried = (slots["bytes_sent"][rows] + slots["bytes_received"][rows] > 0).sum(1)
+    own = sub_windows[measure][rows] if sub_windows else np.zeros((len(rows), 0))
+    if name == "network" and sub_windows:
+        # A connection that lives long opens once; each sub-window in which it carried bytes is an event.
+        carried = (sub_windows["bytes_sent"][rows] + sub_windows["bytes_received"][rows] > 0).sum(1)
         events = np.maximum(events, carried)
     return silence_p(events, own, share)
 
@@ -234,7 +234,7 @@ def _judge(edges: list[DiffEdge], status: np.ndarray, p_value: np.ndarray, uncov
 
 
 def _node_status(whole: Pair, presence: np.ndarray, shown: Pair, status: np.ndarray) -> np.ndarray:
-    """The status of each name: by all its edges whether it is new or gone, by those shown whether it changed."""
+    """The status of each name: added or removed by all its edges, changed by the edges that are shown."""
     names = len(whole.before.names)
     new, gone = np.ones(names, bool), np.ones(names, bool)
     changed = np.zeros(names, bool)

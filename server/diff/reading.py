@@ -1,4 +1,4 @@
-"""Ask the store for two windows, and put their difference together: what the route and the command both call."""
+"""Read two windows from the store and compare them, for the route and the command alike."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from chronotope.server.evidence.levels import Plan, plan_window
 from chronotope.server.evidence.lifetimes import lifetimes_of, lifetimes_queries
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.evidence.statement import counts_query, latency_query
-from chronotope.server.evidence.sub_windows import SlotPlan, plan_slots, slots_of, slots_query
-from chronotope.server.evidence.windows import put_together
+from chronotope.server.evidence.sub_windows import SubWindowPlan, plan_sub_windows, sub_windows_of, sub_windows_query
+from chronotope.server.evidence.windows import read_windows
 from chronotope.server.graph.fingerprint import fingerprint
 from chronotope.server.graph.reading import check_focus, directory_of, directory_queries
 
@@ -53,7 +52,7 @@ def read_diff(
     directory = directory_of(about)
     check_focus(directory, questions[1])
     every = replace(questions[1], protocols=())  # whether a layer was silent shows in all of it
-    cuts = [plan_slots(plan, settings.retention, now_ms) for plan in plans]
+    cuts = [plan_sub_windows(plan, settings.retention, now_ms) for plan in plans]
     pair = _read_pair(store, plans, cuts, every, lifetimes)
     tag = fingerprint((pair.before, pair.after), directory, questions, plans)
     found = diff(
@@ -68,23 +67,18 @@ def read_diff(
 
 
 def _read_pair(
-    store: Store, plans: Sequence[Plan], cuts: Sequence[SlotPlan], question: Question, lifetimes: pa.Table
+    store: Store, plans: Sequence[Plan], cuts: Sequence[SubWindowPlan], question: Question, lifetimes: pa.Table
 ) -> Pair:
-    """Both windows over the same edges, and their slots: what is read of them is asked at once."""
+    """Both windows over the same edges, and their sub-windows; all is read at once."""
     seen = set(coded(lifetimes, "layer")[1])
     layers = [name for name in question.layers or LAYERS if name in seen]
     asked = [cut for cut in cuts if cut.count and layers]
-    answers = store.query_together(
-        counts_query(plans, question),
-        *(slots_query(cut, question, layers) for cut in asked),
-        *([latency_query(plans, question)] if question.full else []),
-    )
-    latency = answers.pop() if question.full else None
-    windows = put_together(store, plans, question, answers[0], lifetimes, latency)
+    queries = [sub_windows_query(cut, question, layers) for cut in asked]
+    windows, answers = read_windows(store, plans, question, queries, lifetimes)
     before, after = windows.columns
-    tables = iter(answers[1:])
-    slots = [
-        slots_of(next(tables), cut, layers, columns, windows.numbers, full=question.full) if cut in asked else {}
+    tables = iter(answers)
+    sub_windows = [
+        sub_windows_of(next(tables), cut, layers, columns, windows.numbers, full=question.full) if cut in asked else {}
         for cut, columns in zip(cuts, windows.columns, strict=True)
     ]
-    return Pair(before, after, (slots[0], slots[1]))
+    return Pair(before, after, (sub_windows[0], sub_windows[1]))

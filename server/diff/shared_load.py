@@ -1,12 +1,12 @@
-"""Load that all edges share: how much of a rate's change is everybody's. Pure.
+"""Load that all edges share: how much of a rate's change is common to all. Pure.
 
-Invariant: nothing is done where edges do not swing together beyond chance; then rates are tested as they are.
+Invariant: nothing is done where edges do not vary together beyond chance; then rates are tested as they are.
 
-Requests come from outside, so the load of a system swings for all of its edges at once. Ten slots of one edge hardly
-tell such a swing from a change, and thousands of edges that swing together tell no more than one. But they show the
-swing itself: in each slot, how much more than their mean all of them did (a size factor as of Anders and Huber 2010,
-here a ratio of sums over the edges whose change between the windows is in the middle half, weighted by the root of
-their rate). Events of an edge are then expected in proportion to it.
+Requests come from outside, so the load of a system varies for all of its edges at once. Ten sub-windows of one edge can
+hardly distinguish such a variation from a change, and thousands of edges that vary together tell no more than one. But
+together they show the shared load itself: how far all of them are above their mean in each sub-window (a size factor as
+of Anders and Huber 2010, here a ratio of sums over the edges whose change between the windows is in the middle half,
+weighted by the root of their rate). The events of an edge are then expected in proportion to it.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from chronotope.server.diff.significance import matters, rate_p
 
 _EDGES = 20  # so many edges at least have a load in common
 _MOST = 4000  # more say no more
-_FEWEST = 1.0  # events a slot
+_FEWEST = 1.0  # events a sub-window
 _BEYOND = 4.0  # times the variance of chance
-_STEP = 8.0  # standard deviations of slots within a window: all have changed, and not only swung
-_LEAST = 0.02  # of the mean: a slot with less says nothing of shares
+_STEP = 8.0  # standard deviations of sub-windows within a window: more is a change of all edges
+_LEAST = 0.02  # of the mean: a sub-window with less says nothing of shares
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What all edges did in each slot, relative to their mean: float64[K1], float64[K2]."""
+    """What all edges did in each sub-window, relative to their mean: float64[K1], float64[K2]."""
 
     before: np.ndarray
     after: np.ndarray
 
     @property
     def share(self) -> float:
-        """The second window's share of what was to be expected."""
+        """The second window's share of the expected events."""
         return float(self.after.sum() / (self.before.sum() + self.after.sum()))
 
     @property
     def is_stepped(self) -> bool:
-        """Whether the windows differ by more than the swings within them."""
+        """Whether the windows differ by more than the load varies within them."""
         logs = np.log(self.before), np.log(self.after)
         within = np.sqrt(np.mean([own.var(ddof=1) for own in logs]))
         return bool(abs(logs[1].mean() - logs[0].mean()) > _STEP * within)
 
 
-def shared_load(before: np.ndarray, after: np.ndarray, slots: tuple[np.ndarray, np.ndarray]) -> Load | None:
-    """Return the load that N edges share; None where they do not swing together within a window.
+def shared_load(before: np.ndarray, after: np.ndarray, parts: tuple[np.ndarray, np.ndarray]) -> Load | None:
+    """Return the load that N edges share; None where they do not vary together within a window.
 
     Args:
         before: events of each edge in the first window, [N].
         after: likewise in the second.
-        slots: both windows cut into equal parts, [N, K1] and [N, K2].
+        parts: both windows cut into sub-windows, [N, K1] and [N, K2].
     """
-    counts = [own.shape[1] for own in slots]
+    counts = [own.shape[1] for own in parts]
     mean = (before + after) / max(sum(counts), 1)
     own = np.flatnonzero((mean >= _FEWEST) & (before > 0) & (after > 0))
     if len(own) < _EDGES or min(counts) < 3:
@@ -65,7 +65,7 @@ def shared_load(before: np.ndarray, after: np.ndarray, slots: tuple[np.ndarray, 
     own = own[np.argsort(-mean[own], kind="stable")[:_MOST]]
     weight = np.sqrt(mean[own]) / np.sqrt(mean[own]).sum()
     load, chance = [], []
-    for part in slots:
+    for part in parts:
         ratio = part[own] / mean[own, None]
         load.append(weight @ ratio)
         chance.append(weight**2 @ (ratio - load[-1]) ** 2)
@@ -78,21 +78,21 @@ def shared_load(before: np.ndarray, after: np.ndarray, slots: tuple[np.ndarray, 
 def shared_rate_p(
     before: np.ndarray,
     after: np.ndarray,
-    slots: tuple[np.ndarray, np.ndarray],
+    parts: tuple[np.ndarray, np.ndarray],
     share: float,
     exact_below: float = 1.0,
 ) -> np.ndarray:
-    """Return two-sided p-values that the rates of N edges are equal, as `rate_p` does, whatever load they share.
+    """Return two-sided p-values that the rates of N edges are equal, as `rate_p` does, given the load that they share.
 
-    Where they swing together an edge has changed if its part of the load did, by enough to matter; and, where the load
-    itself differs by more than its swings, also if its rate did.
+    Where edges vary together, one has changed if its part of the load did, by enough to matter. Where the load itself
+    differs by more than it varies, one has also changed if its rate did.
     """
-    load = shared_load(before, after, slots)
+    load = shared_load(before, after, parts)
     if load is None:
-        return rate_p(before, after, slots, share, exact_below)
-    p = rate_p(before, after, (slots[0] / load.before, slots[1] / load.after), load.share, exact_below)
+        return rate_p(before, after, parts, share, exact_below)
+    p = rate_p(before, after, (parts[0] / load.before, parts[1] / load.after), load.share, exact_below)
     enough = matters(before / load.before.sum(), after / load.after.sum())
     p = np.where(enough | np.isnan(p), p, 1.0)
     if not load.is_stepped:
         return p
-    return np.asarray(np.minimum(2 * np.fmin(p, rate_p(before, after, slots, share, exact_below)), 1.0))
+    return np.asarray(np.minimum(2 * np.fmin(p, rate_p(before, after, parts, share, exact_below)), 1.0))

@@ -1,17 +1,17 @@
 """Whether two windows of one edge differ by more than chance. Pure, over arrays of many edges.
 
-Invariant: under no change, traffic steady or bursty, a test's p-value is at most α with probability at most α (nearly:
-what bursts of several slots hide of the variance is estimated over all edges together, see `persistence`). A change
-that `discoveries` accepts is at the same time improbable (false discovery rate ≤ q over all tests of an answer) and
-large enough to matter (`MIN_FACTOR`).
+Invariant: without a change, in steady or bursty traffic, a test's p-value is at most α with probability at most α
+(nearly: how much variance bursts over several sub-windows hide is estimated over all edges together, see
+`persistence`). A change that `discoveries` accepts is improbable (false discovery rate ≤ q over all tests of an answer)
+and large enough to matter (`MIN_FACTOR`).
 
 Each test is the more cautious of two: an exact one that holds for independent events, and one whose variance is
-measured between equal parts ("slots") of both windows, so that bursts, retries and weighted samples do not alarm.
+measured between sub-windows of both windows, so that bursts, retries and weighted samples raise no alarm.
 
-- Rates: conditional binomial (Przyborowski and Wilenski 1940); quasi-likelihood with the negative binomial's
-  variance, dispersion times mean (McCullagh and Nelder 1989, chapter 9; Lund et al. 2012).
-- Shares: Fisher's exact test where one kind of outcome is rare, else two proportions; the variance between slots is
-  that of a ratio of sums (Cochran 1977, chapter 6).
+- Rates: conditional binomial (Przyborowski and Wilenski 1940); quasi-likelihood with the negative binomial's variance,
+  dispersion times mean (McCullagh and Nelder 1989, chapter 9; Lund et al. 2012).
+- Shares: Fisher's exact test where one kind of outcome is rare, else two proportions; the variance between sub-windows
+  is that of a ratio of sums (Cochran 1977, chapter 6).
 - Latency: Mann and Whitney's U over logarithmic buckets, with ties.
 - Many tests at once: Benjamini and Hochberg 1995.
 """
@@ -34,21 +34,21 @@ _STEADY = 0.1
 _FEW = 100  # outcomes that are still counted exactly
 
 
-def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float, exact_below: float = 1.0) -> Array:
+def rate_p(before: Array, after: Array, parts: tuple[Array, Array], share: float, exact_below: float = 1.0) -> Array:
     """Return two-sided p-values that the rates of N edges are equal; NaN where that cannot be tested.
 
     Args:
         before: events of each edge in the first window, [N].
         after: likewise in the second.
-        slots: both windows cut into equal parts, [N, K1] and [N, K2].
+        parts: both windows cut into sub-windows, [N, K1] and [N, K2].
         share: the second window's share of all events when nothing changed, 0 to 1.
         exact_below: a p-value that is larger without the exact test is not made exact: it can only grow.
     """
     total = before + after
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.abs(after - share * total) / np.sqrt(total * share * (1 - share))
-    (spread, freedom), twice = dispersion(slots), dispersion(paired(slots))
-    p = _inflated_p(score, [(spread * persistence(*map(_centred, slots)), freedom), twice])
+    (spread, freedom), twice = dispersion(parts), dispersion(paired(parts))
+    p = _inflated_p(score, [(spread * persistence(*map(_centred, parts)), freedom), twice])
     rows = np.flatnonzero(p <= exact_below)
     lower = _at_most(after[rows], total[rows], share)
     upper = _at_most(before[rows], total[rows], 1 - share)
@@ -56,10 +56,10 @@ def rate_p(before: Array, after: Array, slots: tuple[Array, Array], share: float
     return np.where(total > 0, p, np.nan)
 
 
-def volume_p(slots: tuple[Array, Array]) -> Array:
-    """Return p-values that the means of N edges' slots are equal (Welch 1947): for bytes, which are no events."""
-    worst = np.zeros(len(slots[0]))
-    for first, second in (slots, paired(slots)):
+def volume_p(parts: tuple[Array, Array]) -> Array:
+    """Return p-values that the means of N edges' sub-windows are equal (Welch 1947): for bytes, which are no events."""
+    worst = np.zeros(len(parts[0]))
+    for first, second in (parts, paired(parts)):
         k1, k2 = first.shape[1], second.shape[1]
         if min(k1, k2) < 2:
             return np.full(len(first), np.nan)
@@ -101,10 +101,10 @@ def share_p(
 
 
 def share_inflation(hits: tuple[Array, Array], trials: tuple[Array, Array]) -> list[tuple[Array, Array]]:
-    """Return how much more shares vary between slots than independent trials would, at two scales.
+    """Return how much more shares vary between sub-windows than independent trials would, at two scales.
 
     Args:
-        hits: of N edges by slot, [N, K1] and [N, K2].
+        hits: of N edges by sub-window, [N, K1] and [N, K2].
         trials: likewise.
     """
     found: list[tuple[Array, Array]] = []
@@ -118,10 +118,10 @@ def share_inflation(hits: tuple[Array, Array], trials: tuple[Array, Array]) -> l
 def mean_inflation(
     sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array]
 ) -> list[tuple[Array, Array]]:
-    """Return how much more means vary between slots than independent values would, at two scales.
+    """Return how much more means vary between sub-windows than independent values would, at two scales.
 
     Args:
-        sums: of N edges by slot, [N, K1] and [N, K2].
+        sums: of N edges by sub-window, [N, K1] and [N, K2].
         counts: likewise.
         variance: of one value, in both windows, [N].
     """
@@ -143,23 +143,27 @@ def latency_p(before: Array, after: Array, inflation: list[tuple[Array, Array]])
     return np.where(np.minimum(n1, n2) >= 5, p, np.nan)
 
 
-def silence_p(events: Array, slots: Array, share: Array | float) -> Array:
-    """Return how probable no event is in one window, when the other had some, [N].
+def silence_p(events: Array, parts: Array, share: Array | float) -> Array:
+    """Return how probable it is that one window has no event, when the other had some, [N].
 
     Args:
         events: of N edges in the window that had them.
-        slots: of that window, [N, K]; a burst counts about as one event.
+        parts: sub-windows of that window, [N, K]; a burst counts about as one event.
         share: the window's share of all events when nothing changed.
     """
-    none = np.zeros((len(slots), 0))
-    spread = np.maximum.reduce([np.ones(len(slots)), *(dispersion(own)[0] for own in ((slots, none), _pair(slots)))])
+    none = np.zeros((len(parts), 0))
+    spread = np.maximum.reduce([np.ones(len(parts)), *(dispersion(own)[0] for own in ((parts, none), _pair(parts)))])
     return np.asarray(np.power(np.clip(share, 0.0, 1.0), np.maximum(events, 0) / spread))
 
 
-def dispersion(slots: tuple[Array, Array]) -> tuple[Array, Array]:
+def dispersion(parts: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return variance ÷ mean within windows, 1 for independent events, and its degrees of freedom, [N] each."""
-    squares, means, freedom = np.zeros(len(slots[0])), np.zeros(len(slots[0])), np.zeros(len(slots[0]))
-    for own in slots:
+    squares, means, freedom = (
+        np.zeros(len(parts[0])),
+        np.zeros(len(parts[0])),
+        np.zeros(len(parts[0])),
+    )
+    for own in parts:
         if own.shape[1] > 1:
             mean = own.mean(1)
             squares += np.einsum("nk,nk->n", own, own) - own.shape[1] * mean**2
@@ -168,9 +172,9 @@ def dispersion(slots: tuple[Array, Array]) -> tuple[Array, Array]:
     return _divided(np.maximum(squares, 0), means), freedom
 
 
-def paired(slots: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Return slots twice as long: bursts longer than a slot show there."""
-    return _pair(slots[0])[0], _pair(slots[1])[0]
+def paired(parts: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return sub-windows twice as long: they show bursts that are longer than a sub-window."""
+    return _pair(parts[0])[0], _pair(parts[1])[0]
 
 
 def discoveries(p: Array, significance: float) -> Array:
@@ -190,19 +194,19 @@ def matters(before: Array, after: Array, least: float = 0.0) -> Array:
     return np.asarray((high >= low * MIN_FACTOR) & (high - low >= least) & (high > low))
 
 
-def _centred(slots: Array) -> Array:
-    return np.asarray(slots - slots.mean(1, keepdims=True)) if slots.shape[1] else slots
+def _centred(parts: Array) -> Array:
+    return np.asarray(parts - parts.mean(1, keepdims=True)) if parts.shape[1] else parts
 
 
-def _pair(slots: Array) -> tuple[Array, Array]:
-    even = slots.shape[1] // 2 * 2
-    return slots[:, 0:even:2] + slots[:, 1:even:2], np.zeros((len(slots), 0))
+def _pair(parts: Array) -> tuple[Array, Array]:
+    even = parts.shape[1] // 2 * 2
+    return parts[:, 0:even:2] + parts[:, 1:even:2], np.zeros((len(parts), 0))
 
 
 def _ratio_inflation(
     sums: tuple[Array, Array], counts: tuple[Array, Array], variance: tuple[Array, Array], *, lasting: bool
 ) -> tuple[Array, Array]:
-    """Variance of a ratio measured ÷ if independent; `lasting`: with what slots that remember each other hide."""
+    """Measured variance of a ratio ÷ that of independent trials; `lasting`: with what dependent sub-windows hide."""
     residuals = []
     measured, independent, freedom = np.zeros(len(sums[0])), np.zeros(len(sums[0])), np.zeros(len(sums[0]))
     for total, count, own in zip(sums, counts, variance, strict=True):
@@ -219,7 +223,7 @@ def _ratio_inflation(
 
 
 def _inflated_p(score: Array, inflation: list[tuple[Array, Array]]) -> Array:
-    """The largest p-value of a normal score whose variance is inflated; NaN where no slots tell how much."""
+    """The largest p-value of a normal score whose variance is inflated; NaN where no sub-windows show how much."""
     worst = np.zeros(len(score))
     for factor, freedom in inflation:
         known = freedom >= 1

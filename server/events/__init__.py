@@ -1,1 +1,1 @@
-"""What happened to dependencies: found as data arrives, stored once, shown beside the changes people report."""
+"""Events: what happened to dependencies, stored once, shown with the changes that people report."""

@@ -1,7 +1,7 @@
-"""One event: a dependency that appeared, vanished or returned, a rule that was violated, or a reported change.
+"""One event: a dependency that appeared, vanished or returned, a violated rule, or a reported change.
 
-Invariant: an id is a digest of what the event says (its type, its subject and its time in the data), never of when or
-by whom it was found; so two servers, or one that starts again, give one event one id.
+Invariant: an id is a digest of what the event says (its type, its subject, its time in the data), never of who found it
+or when. So two servers, or one that starts again, give an event the same id.
 """
 
 from __future__ import annotations

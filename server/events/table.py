@@ -1,21 +1,26 @@
-"""The table `events`: read and write.
+"""The table `events`: write events, and read them with the change that each follows.
 
-Invariant: an event is in an answer once, however often it was written, and as it was written last. Which reported
-change a dependency event follows is told when it is read: the change may be reported later.
+Invariant: an event is in an answer once, however often it was written, as it was written last. Which reported change it
+follows is decided when it is read, as the change may be reported later: at most one, the latest of its source or target
+within the window before it. An event's time is the bound of a bucket, so a change up to one bucket later still counts
+as before it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+from msgspec.structs import replace
 
+from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.storage.store import Store
 from chronotope.server.events.event import DEPENDENCY_TYPES, RULE_VIOLATION, Event, EventEdge
-from chronotope.server.events.linking import follow_changes
 
 CHANGE_WINDOW_S = 900
+_BUCKET_MS = BUCKET_S * 1000
 _FOUND = (*DEPENDENCY_TYPES, RULE_VIOLATION)  # by the server; all other types are changes that were reported
 _TEXTS = ("id", "type", "edge", "source", "target", "protocol", "rule", "service", "title", "url")
 _TIMES = ("time", "evident_at", "detected_at")
@@ -91,7 +96,7 @@ def read_events(
     if not any(event.edge for event in found):
         return found[::-1]
     changes = read_changes(store, from_ms - change_window_s * 1000, to_ms)
-    return follow_changes(found[::-1], changes, change_window_s * 1000)
+    return _follow_changes(found[::-1], changes, change_window_s * 1000)
 
 
 def read_changes(store: Store, from_ms: int, to_ms: int) -> list[Event]:
@@ -152,3 +157,26 @@ def _event(row: dict[str, Any]) -> Event:
         url=row["url"],
         withdrawn=bool(row["withdrawn"]),
     )
+
+
+def _follow_changes(events: Iterable[Event], changes: Sequence[Event], window_ms: int) -> list[Event]:
+    """Return the events, those about a dependency with the change that they follow.
+
+    Args:
+        changes: reported changes in order of time.
+        window_ms: how long after a change an event still follows it.
+    """
+    by_service: dict[str, list[tuple[int, str]]] = {}
+    for change in changes:
+        by_service.setdefault(change.service, []).append((change.time_ms, change.id))
+    return [event if event.edge is None else _linked(event, by_service, window_ms) for event in events]
+
+
+def _linked(event: Event, by_service: dict[str, list[tuple[int, str]]], window_ms: int) -> Event:
+    nearest: tuple[int, str] | None = None
+    for service in event.services:
+        own = by_service.get(service, [])
+        at = bisect_right(own, (event.time_ms + _BUCKET_MS, "\uffff"))
+        if at and own[at - 1][0] >= event.time_ms - window_ms:
+            nearest = max(nearest or own[at - 1], own[at - 1])
+    return event if nearest is None else replace(event, change_event=nearest[1])

@@ -1,1 +1,1 @@
-"""What the store holds of a window: which tables, which statement, edges as columns."""
+"""Evidence of a window: which tables to read, by which statement, and the edges as columns."""

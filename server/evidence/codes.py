@@ -1,6 +1,6 @@
-"""Calls by response code, as columns beside the evidence of a layer. Pure.
+"""Calls by response code, as columns beside a layer's evidence. Pure.
 
-Invariant: an edge has a code at most once, with a count above zero: what corrections cancelled is not there.
+Invariant: an edge has a code at most once, with a count above zero; corrections may remove a code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 @dataclass(slots=True)
 class CodeColumns:
-    """K counts: `count[k]` calls of edge `edge[k]` (or whatever the columns are about) had code `names[code[k]]`."""
+    """K counts: `count[k]` calls of edge `edge[k]` (or of a step of time) had the code `names[code[k]]`."""
 
     edge: np.ndarray  # int64[K], rising
     code: np.ndarray  # int64[K], rising for each edge
@@ -24,7 +24,7 @@ class CodeColumns:
     names: list[str]  # sorted
 
     def moved(self, place: np.ndarray) -> CodeColumns:
-        """Return the counts at the new places of their edges, int64[E]; -1 drops one, those of one place are added up.
+        """Return the counts under new numbers of their edges, int64[E]; -1 drops an edge, equal numbers are added up.
 
         Args:
             place: by edge.
@@ -53,7 +53,7 @@ class CodeColumns:
 
 
 def codes_of(table: pa.Table) -> CodeColumns:
-    """Return the codes in column `codes`, map<text, int64>: `edge` is the row's number."""
+    """Return the codes in column `codes`, map<text, int64>; `edge` is the row's number."""
     maps = table.column("codes").combine_chunks()
     if isinstance(maps, pa.ChunkedArray) or not len(maps):
         none = np.empty(0, np.int64)
@@ -70,7 +70,7 @@ def codes_of(table: pa.Table) -> CodeColumns:
 
 
 def moved_codes(codes: CodeColumns | None, place: np.ndarray) -> CodeColumns | None:
-    """Return codes at the new places of their edges; None where there are none."""
+    """Return codes under new numbers of their edges; None where there are none."""
     return None if codes is None else codes.moved(place)
 
 

@@ -1,11 +1,11 @@
-"""Edges as columns: what came from the store, one row an edge, with its evidence by layer.
+"""Edges as columns: what was read from the store, one row for each edge, with its evidence by layer.
 
-Invariant: names are sorted, and edges are in the order of (source, target, protocol); each has evidence in some layer.
+Invariant: names are sorted, edges are in the order of (source, target, protocol), and each has evidence in some layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ _VITAL = ("calls", "connections", "bytes_sent", "bytes_received")
 
 @dataclass(slots=True)
 class Histograms:
-    """Latency of R edges in one layer: row r is of edge `edge[r]`, with `buckets[offsets[r]:offsets[r + 1]]`."""
+    """Latency of R edges in one layer: row r is edge `edge[r]`, with `buckets[offsets[r]:offsets[r + 1]]`."""
 
     edge: np.ndarray
     offsets: np.ndarray
@@ -42,7 +42,7 @@ class LayerColumns:
 
 @dataclass(slots=True)
 class EdgeColumns:
-    """E edges: codes into `names` and `protocols`, their evidence, and when they were seen over all history."""
+    """E edges: codes into `names` and `protocols`, their evidence, and their lifetimes over all history."""
 
     names: list[str]
     protocols: list[str]
@@ -54,8 +54,8 @@ class EdgeColumns:
     ids: list[str] = field(default_factory=list)
     first_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # Unix ms; -1: not known
     last_seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64[E], or empty: nothing is in doubt
-    inferred: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))  # with it: which are estimates
+    confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64[E], or empty: all are certain
+    inferred: np.ndarray = field(default_factory=lambda: np.empty(0, np.bool_))  # bool[E] or empty: which are estimates
 
     def __len__(self) -> int:
         return len(self.source)
@@ -65,8 +65,8 @@ class EdgeColumns:
         """One rising number an edge, int64[E]."""
         return edge_keys(self.source, self.target, self.protocol, len(self.names), len(self.protocols))
 
-    def doubt(self, edge: np.ndarray, confidence: np.ndarray, *, inferred: bool) -> None:
-        """Lower the confidence of some edges to at most so much, float64[D]; of two doubts the greater holds."""
+    def lower_confidence(self, edge: np.ndarray, confidence: np.ndarray, *, inferred: bool) -> None:
+        """Lower the confidence of some edges to at most these values, float64[D]; the lower value stays."""
         if len(edge) and not len(self.confidence):
             self.confidence, self.inferred = np.ones(len(self)), np.zeros(len(self), np.bool_)
         np.minimum.at(self.confidence, edge, confidence)
@@ -96,7 +96,7 @@ def layers_of(counts: pa.Table, edge: np.ndarray, edges: int, apart: tuple[str, 
 
 
 def layer_columns(edge: np.ndarray, sums: Measures, by_target: np.ndarray, edges: int) -> LayerColumns:
-    """Add up R rows of one layer; what the target reported counts where the source is silent.
+    """Add up R rows of one layer; the target's reports count where the source reports nothing.
 
     Args:
         edge: int64[R], the edge of each row (or whatever the columns are about, such as buckets of time).
@@ -158,7 +158,7 @@ def keep_edges(columns: EdgeColumns, keep: np.ndarray) -> EdgeColumns:
 
 
 def keep_histograms(histograms: Histograms | None, place: np.ndarray) -> Histograms | None:
-    """Move histograms to the new places of their edges; -1 drops one."""
+    """Return histograms under new numbers of their edges; -1 drops an edge."""
     if histograms is None:
         return None
     edge = place[histograms.edge]
@@ -169,13 +169,13 @@ def keep_histograms(histograms: Histograms | None, place: np.ndarray) -> Histogr
     return Histograms(edge[rows], offsets, histograms.buckets[entries], histograms.counts[entries])
 
 
-def place_latency(columns: EdgeColumns, latency: pa.Table, edge: np.ndarray) -> None:
-    """Fill in histograms and codes of R rows whose edges are known, int64[R]; -1 drops one."""
+def add_latency(layers: Mapping[str, LayerColumns], latency: pa.Table, edge: np.ndarray) -> None:
+    """Fill in histograms and codes from R rows whose edges are known, int64[R]; -1 drops one."""
     layer_codes, layer_names = coded(latency, "layer")
     by_target = as_int(latency, "by_target").astype(bool)
     every, by_code = histograms_of(latency), codes_of(latency)
     for code, name in enumerate(layer_names):
-        layer = columns.layers.get(name)
+        layer = layers.get(name)
         if layer is None:
             continue
         wanted = (layer_codes == code) & (edge >= 0)
@@ -197,7 +197,7 @@ def histograms_of(latency: pa.Table) -> Histograms:
 
 
 def find_edges(columns: EdgeColumns, table: pa.Table) -> np.ndarray:
-    """Return the edge of each row by its `source`, `target`, `protocol`; -1 where it is none of these. int64[R]."""
+    """Return the edge of each row by `source`, `target`, `protocol`, int64[R]; -1 where it is none of these."""
     parts = [
         _places(coded(table, name), values)
         for name, values in (
@@ -246,7 +246,7 @@ def as_int(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _places(column: tuple[np.ndarray, list[str]], names: Sequence[str]) -> np.ndarray:
-    """Turn a column's codes into places in a list of names; -1 where it is not in the list."""
+    """Turn a column's codes into indexes of a list of names; -1 where a value is not in the list."""
     codes, values = column
     place = {name: at for at, name in enumerate(names)}
     moved = np.array([place.get(value, -1) for value in values], np.int64)
@@ -262,7 +262,7 @@ def _totals(edge: np.ndarray, sums: Measures, edges: int) -> Measures:
 
 
 def _alive(sums: Measures, edges: int) -> np.ndarray:
-    """A failed connection alone makes no edge, and neither does what corrections left at or below zero."""
+    """A failed connection alone makes no edge. Neither does a sum that corrections left at or below zero."""
     alive = np.zeros(edges, bool)
     for name in _VITAL:
         if name in sums:
@@ -271,7 +271,7 @@ def _alive(sums: Measures, edges: int) -> np.ndarray:
 
 
 def routes_of(counts: pa.Table, edge: np.ndarray) -> dict[int, list[str]]:
-    """Return the distinct intermediaries of each edge that passes some, in order of its routes."""
+    """Return the intermediaries of each edge that passes some, each once, in the order of its routes."""
     codes, values = coded(counts, "via")
     if not any(values):
         return {}

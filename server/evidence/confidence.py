@@ -1,12 +1,12 @@
-"""How sure edges are that the network alone has seen, beside the evidence of a window.
+"""The confidence of edges that only the network has seen.
 
-Two things may be in doubt. An edge behind an intermediary may be an estimate: the resolution noted how sure it is, by
-ten minutes, and the edge is `inferred`. An edge that was seen may point the wrong way, where nobody saw who sent SYN:
-its direction is guessed, and the edge is not inferred, for something does pass between the two.
+Two things may be uncertain. An edge behind an intermediary may be an estimate: the resolution stored its confidence, by
+ten minutes, and the edge is `inferred`. An edge that was seen may have the wrong direction, where nobody saw who sent
+SYN: its direction is guessed, but the edge is not inferred, since the two do exchange something.
 
-Invariant: an edge that traces or metrics confirm is beyond doubt: confidence 1. An estimate is confirmed in the window.
-A direction is confirmed by any layer and any SYN of all history: who calls whom is part of what an edge is, and a
-connection from before the agent started is no less sure than those that follow it.
+Invariant: an edge that traces or metrics confirm has confidence 1. They confirm an estimate in the same window. A
+direction is confirmed by any layer and any SYN of all history: who calls whom is part of an edge, so a connection from
+before the agent started is as certain as those that follow it.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def read_guesses(store: Store) -> pa.Table:
 
 
 def read_guess(store: Store, ends: Mapping[str, str]) -> float:
-    """Return how sure the direction of an edge is, given by `source`, `target`, `protocol`, as flows alone show it."""
+    """Return the confidence in the direction of an edge, given by `source`, `target`, `protocol`, by flows alone."""
     found = store.rows(_ONE, ends)
     return float(CONFIDENCE[found[0][0]]) if found else 1.0
 
 
 def seen_alone(columns: EdgeColumns) -> np.ndarray:
-    """Return which edges have evidence of the network alone, bool[E]."""
+    """Return which edges only the network has seen, bool[E]."""
     if "network" not in columns.layers:
         return np.zeros(len(columns), np.bool_)
     alone = columns.layers["network"].alive.copy()
@@ -83,7 +83,7 @@ def seen_alone(columns: EdgeColumns) -> np.ndarray:
 
 
 def may_be_estimated(columns: EdgeColumns) -> bool:
-    """Whether some edge may have been resolved: it passes an intermediary in the network."""
+    """Return whether some edge may be an estimate: the network saw it pass an intermediary."""
     network = columns.layers.get("network")
     return network is not None and any(network.alive[edge] for edge in columns.via)
 
@@ -91,7 +91,7 @@ def may_be_estimated(columns: EdgeColumns) -> bool:
 def add_estimates(
     columns: EdgeColumns, estimates: pa.Table, lifetimes: pa.Table, layers: Sequence[str], direct: np.ndarray
 ) -> None:
-    """Fill in the confidence of edges that were only inferred.
+    """Lower the confidence of edges that were only inferred.
 
     Args:
         columns: a window's edges.
@@ -103,11 +103,13 @@ def add_estimates(
     if not estimates.num_rows:
         return
     edge = find_edges(columns, join_protocols(estimates, lifetimes, layers))
-    doubted = seen_alone(columns)
-    doubted[direct] = False
+    only_network = seen_alone(columns)
+    only_network[direct] = False
     rows = np.flatnonzero((edge >= 0) & (as_int(estimates, "guessed") > 0))
-    rows = rows[doubted[edge[rows]]]
-    columns.doubt(edge[rows], np.round(estimates.column("sure").to_numpy()[rows].astype(float), 3), inferred=True)
+    rows = rows[only_network[edge[rows]]]
+    columns.lower_confidence(
+        edge[rows], np.round(estimates.column("sure").to_numpy()[rows].astype(float), 3), inferred=True
+    )
 
 
 def add_guesses(
@@ -131,14 +133,14 @@ def add_guesses(
     edge = find_numbers(guesses.column("edge").take(pa.array(rows)), numbers.own)
     straight = np.zeros(len(columns), np.bool_)
     straight[direct] = True
-    doubted = seen_alone(columns) & straight
+    only_network = seen_alone(columns) & straight
     kept = edge >= 0
-    kept[kept] = doubted[edge[kept]]
-    columns.doubt(edge[kept], CONFIDENCE[as_int(guesses, "best")[rows[kept]]], inferred=False)
+    kept[kept] = only_network[edge[kept]]
+    columns.lower_confidence(edge[kept], CONFIDENCE[as_int(guesses, "best")[rows[kept]]], inferred=False)
 
 
 def direct_edges(counts: pa.Table, edge: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Return the edges that the network saw without an intermediary, of the rows of one window.
+    """Return the edges of one window that the network saw without an intermediary.
 
     Args:
         counts: R rows of `counts_query`.

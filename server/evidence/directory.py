@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from chronotope.schema.storage.store import Asked, Store
 
-# The first that a service was seen as is what it is: an address that turned out to be a database is one.
+# Of all kinds that a service was seen as, the first in this order counts.
 KIND_ORDER = ("intermediary", "database", "messaging", "service", "external", "unknown")
 
 _KINDS = """
@@ -15,7 +15,7 @@ FROM services
 GROUP BY service
 """
 
-# What held at the window's end: the value seen last before it, else the one seen first after it.
+# The value at the window's end: the last one seen before it, else the first one after it.
 _ATTRIBUTES = """
 SELECT service, key,
        argMax(value, (began <= {at:Int64}, least(ended, {at:Int64}), -abs(began - {at:Int64}), value)) AS value

@@ -1,9 +1,9 @@
-"""One dependency is one edge: what the network calls `tcp` joins the protocol that traces or metrics name.
+"""One dependency is one edge: a flow of a generic protocol (`tcp`) joins the edge of the application's protocol.
 
 Invariant: a flow of a generic protocol belongs to the application protocol of the same (source, target) when traces and
-metrics have ever named exactly one; the edge has that one's id for ever. It is decided over all history, so that a
-window without traces shows the same edge as one with them. Layers stay apart: nothing is added over layers. Where the
-network alone is asked, it speaks for itself.
+metrics have named exactly one, ever; the edge then has that protocol's id. All history decides, so a window without
+traces shows the same edge as one with them. Layers stay apart: nothing is added over layers. Where only the network is
+asked, nothing is joined.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _CANDIDATES = """(source, target) IN (
 
 
 def joins(layers: Sequence[str]) -> bool:
-    """Whether evidence of some layers (none: all) is joined: the network's and another one's."""
+    """Return whether evidence of some layers (none: all) is joined: the network's and another one's."""
     asked = set(layers or LAYERS)
     return "network" in asked and len(asked) > 1
 
 
 def join_protocols(table: pa.Table, lifetimes: pa.Table, layers: Sequence[str]) -> pa.Table:
-    """Give network rows of a generic protocol the application's.
+    """Give network rows of a generic protocol the application's protocol.
 
     Args:
         table: R rows with `source`, `target`, `protocol`, `layer`; a column `id` follows the protocol.
@@ -56,7 +56,7 @@ def join_protocols(table: pa.Table, lifetimes: pa.Table, layers: Sequence[str]) 
 
 
 def read_joined_numbers(store: Store, layers: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    """Return what `joined_numbers` does, of the store's edges."""
+    """Return `joined_numbers` of the store's edges."""
     if not joins(layers):
         return pa.array([], pa.uint64()), pa.array([], pa.uint64())
     number = "cityHash64(source, target, protocol) AS number"
@@ -65,7 +65,7 @@ def read_joined_numbers(store: Store, layers: Sequence[str]) -> tuple[pa.Array, 
 
 
 def read_joined_protocols(store: Store, ends: Mapping[str, str], layers: Sequence[str]) -> list[str]:
-    """Return the generic protocols whose flows belong to one edge, given by `source`, `target` and `protocol`."""
+    """Return the generic protocols whose flows belong to one edge, given by `source`, `target`, `protocol`."""
     if not joins(layers):
         return []
     between = f"source = {{source:String}} AND target = {{target:String}} AND {_CANDIDATES}"
@@ -75,7 +75,7 @@ def read_joined_protocols(store: Store, ends: Mapping[str, str], layers: Sequenc
 
 
 def joined_numbers(lifetimes: pa.Table, layers: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    """Return the numbers of edges that join others, and of those that they join, both uint64[J].
+    """Return the numbers of edges that join others, and of the edges that they join, both uint64[J].
 
     Args:
         lifetimes: as above, with `edge`, each edge's number.
@@ -101,7 +101,7 @@ def _generic(table: pa.Table) -> np.ndarray:
 
 
 def _named(lifetimes: pa.Table, layers: Sequence[str]) -> pa.Table:
-    """One row for each pair that traces and metrics name exactly one protocol of, which is an application's."""
+    """One row for each pair for which traces and metrics name exactly one protocol, and not a generic one."""
     layer, names = coded(lifetimes, "layer")
     protocol, protocols = coded(lifetimes, "protocol")
     speaks = np.array([name != "network" and name in (layers or LAYERS) for name in names], np.bool_)
@@ -146,7 +146,7 @@ def _pairs(*tables: pa.Table) -> list[np.ndarray]:
 
 
 def _replaced(table: pa.Table, name: str, rows: np.ndarray, values: pa.ChunkedArray) -> pa.Table:
-    """Put values into some rows of a text column; rows rise."""
+    """Put values into some rows, rising, of a text column."""
     at, column = table.column_names.index(name), table.column(name)
     if not pa.types.is_dictionary(column.type):
         mask = np.zeros(len(table), np.bool_)

@@ -1,7 +1,7 @@
-"""Which tables answer a window exactly at the least cost.
+"""Choose the tables that answer a window exactly at the least cost.
 
-Invariant: the segments of a plan are disjoint, in order, and cover exactly the plan's window. That window is the asked
-one, widened outward to 10 seconds, and further only where the finer levels have expired.
+Invariant: the segments of a plan are disjoint, in order, and cover exactly the plan's window. That is the window asked
+for, widened to whole 10 seconds, and further only where the finer levels have expired.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LATEST_S = LATEST_MS // 1000 + 86_400
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Whole buckets of one level: from `start_s` up to, not including, `end_s` (Unix seconds)."""
+    """Whole buckets of one level: from `start_s` up to, but not including, `end_s` (Unix seconds)."""
 
     level: str
     start_s: int
@@ -29,7 +29,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The window used, in Unix seconds, what to read for it, and the finest bucket its ends could be cut by."""
+    """The window that is read, in Unix seconds, its segments, and the finest bucket by which its ends could be cut."""
 
     start_s: int
     end_s: int

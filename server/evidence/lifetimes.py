@@ -1,12 +1,12 @@
-"""When each edge was seen first and last in each layer, over all history, and which edges never were.
+"""When each edge was first and last seen in each layer, over all history.
 
-A stored lifetime only grows: what a correction took back stays in it. Where what was taken back reaches as far as the
-lifetime, the sums say what is left. Invariant: an end that was looked up so is exact to ten seconds while these are
-kept, then to the minute, then to the hour; all others are exact to the millisecond; a layer of an edge of which nothing
-is left is not there. Neither depends on the order in which evidence and corrections came.
+A stored lifetime only grows: it still holds what a correction took back. Where a correction reaches an end of the
+lifetime, the sums tell what is left. Invariant: an end that was looked up in this way is exact to ten seconds while
+these are kept, then to the minute, then to the hour; all others are exact to the millisecond. A layer of an edge of
+which nothing is left is not returned. The result does not depend on the order in which evidence and corrections came.
 
-Lookups cost a few milliseconds for each thousand, and the same ones are due at every graph: a store's last ones are
-remembered until a correction comes, and for ten minutes at the longest, as evidence from in between may come late.
+A thousand lookups cost a few milliseconds, and each graph needs the same ones. So the last ones of a store are
+remembered until a correction comes, at most for ten minutes, since evidence from in between may come late.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _REMEMBERED_S = 600.0
 
 @dataclass(slots=True)
 class _Known:
-    """Lookups: of which ends (FixedSizeBinary), and what each gave, int64[K, 2]; a first of -1: nothing is left."""
+    """Lookups: of which ends (FixedSizeBinary), and the result of each, int64[K, 2]; a first of -1: nothing is left."""
 
     due: pa.Array
     ends: np.ndarray
@@ -84,7 +84,7 @@ def lifetimes_queries() -> tuple[Asked, Asked]:
 
 
 def lifetimes_of(store: Store, stored: pa.Table, withdrawals: pa.Table) -> pa.Table:
-    """Return lifetimes without what was taken back: the rows of LIFETIMES, those of which nothing is left removed.
+    """Return the rows of LIFETIMES without what was taken back; rows of which nothing is left are removed.
 
     Args:
         store: asked for what is left, where that is not remembered.
@@ -125,7 +125,7 @@ def read_lifetimes(
 
 
 def forget_lookups(store: Store) -> None:
-    """Look everything up again the next time."""
+    """Forget the lookups of a store."""
     _known.pop(store, None)
 
 
@@ -159,7 +159,7 @@ def _replaced(stored: pa.Table, rows: np.ndarray, ends: np.ndarray) -> pa.Table:
 
 
 def _looked_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndarray:
-    """What is left of K lifetimes, int64[K, 2], remembered or asked for."""
+    """What is left of K lifetimes, int64[K, 2], remembered or looked up."""
     marks = np.column_stack([_keys(withdrawals).to_numpy().view(np.int64), ends, as_int(withdrawals, "times")])
     due = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(marks), [None, pa.py_buffer(marks.tobytes())])
     known = _known.get(store)
@@ -175,7 +175,7 @@ def _looked_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndar
 
 
 def _look_up(store: Store, withdrawals: pa.Table, ends: np.ndarray) -> np.ndarray:
-    """Ask for what is left of K lifetimes: first the hours, then what is finer in those where an end was taken back."""
+    """Look up what is left of K lifetimes: first by hours, then finer in the hours where an end was taken back."""
     edges = np.unique(withdrawals.column("edge").to_numpy()).tolist()
     named = edges if len(edges) <= _MOST_NAMED else []
     asked = {"all": int(not named), "edges": named}

@@ -1,9 +1,9 @@
-"""Edges by number: evidence bears a hash of its edge's three names, and the names come once, from the lifetimes.
+"""Edges by number: evidence has a hash of its edge's three names, and the names are read once, from the lifetimes.
 
-Invariant: the same names have the same number in every query; it is no part of an answer, and not stored.
+Invariant: the same names have the same number in every query. A number is not stored and is in no answer.
 
-Measured for 100,000 edges on two cores: grouped by three names and layer 1,230 ms a window, by a hash of the names
-180 ms for two. A hash of each name goes by the store's dictionaries of names, and costs half of one over all three.
+Measured for 100,000 edges on two cores: grouped by three names and layer 1,230 ms a window, by a hash of the names 180
+ms for two. A hash of each name uses the store's dictionaries of names, and costs half of one over all three.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chronotope.server.evidence.joining import join_protocols, joined_numbers
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers that rows of E edges bear: each edge's own, uint64[E], and those of flows that joined edge `into`."""
+    """The numbers in rows of E edges: each edge's own, uint64[E], and those of flows that joined edge `into`."""
 
     own: pa.Array
     joined: pa.Array
@@ -42,7 +42,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All edges ever seen, as lifetimes with flows under the edge that they join; and which number joins which.
+    """All edges ever seen, as lifetimes in which flows have the edge that they join; and which number joins which.
 
     `joined` and `into` are uint64[J].
     """
@@ -53,7 +53,7 @@ class Known:
 
 
 def known_edges(lifetimes: pa.Table, layers: tuple[str, ...]) -> Known:
-    """Return lifetimes as some layers, none: all, join them."""
+    """Return lifetimes, joined as for some layers (none: all)."""
     joined, into = joined_numbers(lifetimes, layers)
     rows = join_protocols(lifetimes, lifetimes, layers)
     return Known(renumbered(rows, joined, into), joined, into)

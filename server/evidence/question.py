@@ -1,18 +1,16 @@
-"""What a graph is asked for: the parameters of every route and command that reads a window, checked and typed."""
+"""What is asked about a window: the checked and typed parameters of every route and command that reads one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-VIEWS = ("resolved", "hops")
-DIRECTIONS = ("both", "upstream", "downstream")
 FORMATS = ("json", "nodegraph", "dot", "graphml", "mermaid")
 DEFAULT_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One window and what of it is wanted. An empty tuple or text does not filter.
+    """One window and what is shown of it. An empty tuple or text does not filter.
 
     Attributes:
         start_ms: Unix milliseconds; the window is [start, end).

@@ -1,4 +1,4 @@
-"""All that comes from outside, read once by the command line and then passed on."""
+"""Settings of reading. The command line reads them once and passes them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How windows' evidence is asked for: one statement over the segments of their plans, a row an edge, layer and route.
+"""The statement that reads windows: one over the segments of their plans, with a row for each edge, layer and route.
 
 Invariant: values reach the engine as parameters, never as text.
 """
@@ -28,8 +28,8 @@ LATENCY_ENDS = ("latency_at_source", "latency_at_target")
 # What the tables of latency have beside the counts: calls by latency, and by response code.
 DISTRIBUTIONS = ("latency", "codes")
 
-# In layer ipc both ends report the same calls: what the target said is kept apart, and used where the source is silent.
-# In layer trace a call is written once, by whichever end's span is known.
+# In layer ipc both ends report the same calls: the target's reports are kept apart, and used where the source has none.
+# In layer trace a call is written once, from the span of either end.
 BY_TARGET = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
 _KEYS = ("source", "target", "protocol", "layer")
 _LATEST_S = 2**32 - 1  # all that a DateTime holds
@@ -45,22 +45,26 @@ def measures_of(layers: Sequence[str]) -> list[str]:
 
 
 def counts_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and of two windows `side`, 0 or 1."""
+    """Return the query for the sums of windows: `edge`, `layer`, `via`, `by_target`, measures, and `window_number` (0
+    or 1) of two windows.
+    """
     measures = measures_of(question.layers)
     parameters: dict[str, Any] = {}
-    source, side = _source("edges", plans, question, ["via", *measures], parameters)
+    source, window = _source("edges", plans, question, ["via", *measures], parameters)
     sums = [f"sum(r.{measure}) AS {measure}" for measure in measures]
     sums += latency_ends() if "latency_count" in measures else []
-    keys = [NUMBER, *side, "layer", "via", BY_TARGET]
+    keys = [NUMBER, *window, "layer", "via", BY_TARGET]
     return f"SELECT {', '.join([*keys, *sums])} FROM {source} GROUP BY {_names(keys)}", parameters
 
 
 def latency_query(plans: Sequence[Plan], question: Question) -> Asked:
-    """Ask for latency and codes of windows: `edge`, `layer`, `by_target` and both, and of two windows `side`."""
+    """Return the query for latency and codes of windows: `edge`, `layer`, `by_target`, both maps, and `window_number`
+    of two windows.
+    """
     parameters: dict[str, Any] = {}
-    source, side = _source("latency", plans, question, DISTRIBUTIONS, parameters)
+    source, window = _source("latency", plans, question, DISTRIBUTIONS, parameters)
     sums = [f"sumMap(r.{name}) AS {name}" for name in DISTRIBUTIONS]
-    keys = [NUMBER, *side, "layer", BY_TARGET]
+    keys = [NUMBER, *window, "layer", BY_TARGET]
     return f"SELECT {', '.join([*keys, *sums])} FROM {source} GROUP BY {_names(keys)}", parameters
 
 
@@ -83,7 +87,7 @@ def segments_of(table: str, plan: Plan, question: Question, columns: Sequence[st
 
 
 def where(question: Question, parameters: dict[str, Any]) -> str:
-    """Return the conditions of a question other than its window, and add their values to the parameters."""
+    """Return a question's conditions other than its window, and add their values to the parameters."""
     first, second = _VIEWS[question.view]
     conditions = [f"view IN ({first}, {second})"]
     if question.layers and set(question.layers) != set(LAYERS):
@@ -102,7 +106,7 @@ def during(number: int, start_s: int, end_s: int, parameters: dict[str, Any]) ->
 
 
 def latency_ends() -> list[str]:
-    """Return the sums that say which end measured how many latencies."""
+    """Return the sums that tell which end measured how many latencies."""
     return [
         f"sumIf(r.latency_count, reporter = {number}) AS {name}" for number, name in enumerate(LATENCY_ENDS, start=1)
     ]
@@ -111,36 +115,36 @@ def latency_ends() -> list[str]:
 def _source(
     table: str, plans: Sequence[Plan], question: Question, columns: Sequence[str], parameters: dict[str, Any]
 ) -> tuple[str, list[str]]:
-    """What to select from, as `r`, and of two windows the column that tells them apart.
+    """The tables to select from, as `r`, and of two windows the column that tells them apart.
 
-    One SELECT a level, not one a segment: planning a UNION took a third of the time of a window's counts.
+    One SELECT for each level, not for each segment: planning a UNION took a third of the time of a window's counts.
     """
     filters = where(question, parameters)
     scans = []
-    for level, by_side in _scans(plans, parameters):
-        ranges = " OR ".join(f"({one})" for own in by_side for one in own)
-        later = " OR ".join(f"({one})" for one in by_side[-1]) or "0"
-        scans.append((f"{table}_{level}", f"({ranges}) AND {filters}", f"toUInt8({later}) AS side"))
+    for level, by_window in _scans(plans, parameters):
+        ranges = " OR ".join(f"({one})" for own in by_window for one in own)
+        later = " OR ".join(f"({one})" for one in by_window[-1]) or "0"
+        scans.append((f"{table}_{level}", f"({ranges}) AND {filters}", f"toUInt8({later}) AS window_number"))
     if len(scans) == 1:
-        name, condition, side = scans[0]
-        return f"{name} AS r WHERE {condition}", [side] if len(plans) > 1 else []
+        name, condition, window = scans[0]
+        return f"{name} AS r WHERE {condition}", [window] if len(plans) > 1 else []
     read = ", ".join((*_KEYS, "reporter", *columns))
-    union = [f"SELECT {read}, {side} FROM {name} WHERE {condition}" for name, condition, side in scans]
-    return f"({' UNION ALL '.join(union)}) AS r", ["side"] if len(plans) > 1 else []
+    union = [f"SELECT {read}, {window} FROM {name} WHERE {condition}" for name, condition, window in scans]
+    return f"({' UNION ALL '.join(union)}) AS r", ["window_number"] if len(plans) > 1 else []
 
 
 def _scans(plans: Sequence[Plan], parameters: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     """The levels that are read, each with the conditions of every window's segments.
 
-    A row that two windows have in common is read for each: their levels are not put together.
+    Where two windows overlap, common rows are read for each of them, so their levels are scanned apart.
     """
     common = len(plans) > 1 and plans[0].start_s < plans[1].end_s and plans[1].start_s < plans[0].end_s
     scans: dict[tuple[str, int], list[list[str]]] = {}
-    segments = [(side, segment) for side, plan in enumerate(plans) for segment in plan.segments]
-    for number, (side, segment) in enumerate(segments):
-        own = scans.setdefault((segment.level, side if common else 0), [[] for _ in plans])
-        own[side].append(during(number, segment.start_s, segment.end_s, parameters))
-    return [(level, by_side) for (level, _), by_side in scans.items()]
+    segments = [(window, segment) for window, plan in enumerate(plans) for segment in plan.segments]
+    for number, (window, segment) in enumerate(segments):
+        own = scans.setdefault((segment.level, window if common else 0), [[] for _ in plans])
+        own[window].append(during(number, segment.start_s, segment.end_s, parameters))
+    return [(level, by_window) for (level, _), by_window in scans.items()]
 
 
 def _names(keys: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Cut a window into steps of equal length, for answers over time.
 
-Invariant: steps begin at multiples of their length since 1970, and the level read has whole buckets in each.
+Invariant: steps begin at multiples of their length since 1970, and the level that is read has whole buckets in each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A window cut into equal parts, slots: how much an edge's evidence varies within it.
+"""A window cut into sub-windows of equal length: how much an edge's evidence varies within it.
 
-Invariant: slots are of one length, lie within the window, and come from one level; there are none when the window is
-shorter than two buckets of the finest level that still has it.
+Invariant: sub-windows have one length, lie within the window, and come from one level. There are none when the window
+is shorter than two buckets of the finest level that still has it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chronotope.server.evidence.numbering import Numbers, numbered
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.statement import during, where
 
-FEWEST = 10  # slots, where the levels allow it
+FEWEST = 10  # sub-windows, where the levels allow it
 _CALLS, _LATENCIES = ("calls", "errors"), ("latency_us_sum", "latency_count")
 _FLOWS = ("connections", "failed_connections", "bytes_sent", "bytes_received")
 _FEW_BUCKETS = 6
@@ -30,22 +30,22 @@ _BY_TARGET = "layer = 'ipc' AND reporter = 2"
 
 Track = tuple[str, bool]  # a layer, and whether the target reported
 
-Slots = dict[str, dict[str, np.ndarray]]  # layer → measure → float64[E, K]
+SubWindows = dict[str, dict[str, np.ndarray]]  # layer → measure → float64[E, K]
 
 
 @dataclass(frozen=True, slots=True)
-class SlotPlan:
-    """`count` slots of `slot_s` seconds from `start_s` (Unix seconds), read from one level."""
+class SubWindowPlan:
+    """`count` sub-windows of `length_s` seconds from `start_s` (Unix seconds), read from one level."""
 
     level: str
     start_s: int
-    slot_s: int
+    length_s: int
     count: int
 
 
-def plan_slots(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> SlotPlan:
-    """Return how a window is cut: by the coarsest level that gives ten slots, else the finest that is still there."""
-    chosen = SlotPlan(LEVELS[0][0], plan.start_s, LEVELS[0][1], 0)
+def plan_sub_windows(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> SubWindowPlan:
+    """Return how a window is cut: by the coarsest level that gives ten sub-windows, else by the finest that is kept."""
+    chosen = SubWindowPlan(LEVELS[0][0], plan.start_s, LEVELS[0][1], 0)
     for level, size in reversed(LEVELS):
         age = retention.get(level)
         start, end = -(-plan.start_s // size) * size, plan.end_s // size * size
@@ -53,24 +53,25 @@ def plan_slots(plan: Plan, retention: Mapping[str, int | None], now_ms: int) -> 
         if buckets < 1 or (age is not None and start < now_ms // 1000 - age):
             continue
         joined = max(buckets // FEWEST, 1)
-        chosen = SlotPlan(level, start, size * joined, buckets // joined)
+        chosen = SubWindowPlan(level, start, size * joined, buckets // joined)
         if buckets >= FEWEST:
             break
     return chosen
 
 
-def slots_query(plan: SlotPlan, question: Question, layers: Sequence[str]) -> Asked:
-    """Ask for what `slots_of` reads of one window: `edge`, `place` (that of track and slot) and measures.
+def sub_windows_query(plan: SubWindowPlan, question: Question, layers: Sequence[str]) -> Asked:
+    """Return the query that `sub_windows_of` needs for one window: `edge`, `place` (of track and sub-window) and
+    measures.
 
-    Few buckets a slot are added up here, many by the engine: below that, grouping costs more than it saves.
+    Few buckets in a sub-window are added up here, many by the engine: for few, grouping costs more than it saves.
 
     Args:
         plan: how the window is cut.
         question: its view counts, and whether it wants latencies.
         layers: those that may have evidence; at least one.
     """
-    parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.slot_s}
-    interval = during(0, plan.start_s, plan.start_s + plan.slot_s * plan.count, parameters)
+    parameters: dict[str, Any] = {"base": plan.start_s, "step": plan.length_s}
+    interval = during(0, plan.start_s, plan.start_s + plan.length_s * plan.count, parameters)
     place = "intDiv(toUnixTimestamp(time) - {base:UInt32}, {step:UInt32})"
     tracks = _tracks(layers)
     if len(tracks) > 1:
@@ -79,7 +80,7 @@ def slots_query(plan: SlotPlan, question: Question, layers: Sequence[str]) -> As
             for at, (layer, by_target) in enumerate(tracks)
         )
         place = f"multiIf({track}, 0) * {plan.count} + {place}"
-    grouped = plan.slot_s > _FEW_BUCKETS * SIZES[plan.level]
+    grouped = plan.length_s > _FEW_BUCKETS * SIZES[plan.level]
     measures = sorted({measure for layer in layers for measure in _measures(layer, full=question.full)})
     sums = ", ".join(f"sum(r.{name}) AS {name}" if grouped else f"r.{name}" for name in measures)
     conditions = where(replace(question, layers=tuple(layers)), parameters)
@@ -90,13 +91,13 @@ def slots_query(plan: SlotPlan, question: Question, layers: Sequence[str]) -> As
     )
 
 
-def slots_of(
-    table: pa.Table, plan: SlotPlan, layers: Sequence[str], columns: EdgeColumns, numbers: Numbers, *, full: bool
-) -> Slots:
-    """Return the slots of one window's E edges; where both ends reported, those of the end that counts.
+def sub_windows_of(
+    table: pa.Table, plan: SubWindowPlan, layers: Sequence[str], columns: EdgeColumns, numbers: Numbers, *, full: bool
+) -> SubWindows:
+    """Return the sub-windows of one window's E edges; where both ends reported, those of the end that counts.
 
     Args:
-        table: the answer to `slots_query`, of the same plan, layers and `full`.
+        table: the answer to `sub_windows_query`, of the same plan, layers and `full`.
         plan: how the window is cut.
         layers: those that were asked for.
         columns: the window's edges.
@@ -105,7 +106,7 @@ def slots_of(
     """
     edge, place = numbered(table, numbers), table.column("place").to_numpy()
     tracks = _tracks(layers)
-    found: Slots = {}
+    found: SubWindows = {}
     for at, (name, by_target) in enumerate(tracks):
         layer = columns.layers.get(name)
         if layer is None or (by_target and not layer.by_target.any()):
@@ -127,7 +128,7 @@ def slots_of(
 
 
 def _added_up(values: np.ndarray, key: np.ndarray, own: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Sums by edge and slot of the rows that are `own`, float64[E, K]."""
+    """Sums by edge and sub-window of the rows that are `own`, float64[E, K]."""
     if not own.all():
         values, key = values[own], key[own]
     sums = np.bincount(key, values, shape[0] * shape[1]).astype(np.float64, copy=False)  # of no rows: int64
@@ -136,7 +137,7 @@ def _added_up(values: np.ndarray, key: np.ndarray, own: np.ndarray, shape: tuple
 
 
 def _tracks(layers: Sequence[str]) -> list[Track]:
-    """What is kept apart: layers, and of those with reports of targets these."""
+    """What is kept apart: layers, and in layer ipc the reports of targets."""
     found = [(name, False) for name in LAYERS if name in layers]
     return [*found, ("ipc", True)] if "ipc" in layers else found
 

@@ -1,6 +1,6 @@
-"""Put together what was read of one window, or of two, edges being known by number.
+"""Read one window, or two over the same edges, as columns.
 
-Invariant: what corrections cancelled is not there; an edge that no window has evidence of is left out. All windows
+Invariant: what corrections cancelled is not there, and an edge without evidence in any window is left out. All windows
 have the same edges, in the order of (source, target, protocol).
 """
 
@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chronotope.schema.storage.store import Store
+from chronotope.schema.storage.store import Asked, Store
 from chronotope.server.evidence.columns import (
     EdgeColumns,
+    add_latency,
     alive_somewhere,
     as_int,
     coded,
@@ -23,7 +24,6 @@ from chronotope.server.evidence.columns import (
     find_numbers,
     keep_edges,
     layers_of,
-    place_latency,
     routes_of,
 )
 from chronotope.server.evidence.confidence import (
@@ -35,18 +35,20 @@ from chronotope.server.evidence.confidence import (
     read_guesses,
     seen_alone,
 )
-from chronotope.server.evidence.levels import Plan
-from chronotope.server.evidence.lifetimes import forget_lookups, read_lifetimes
+from chronotope.server.evidence.joining import joins
+from chronotope.server.evidence.levels import Plan, plan_window
+from chronotope.server.evidence.lifetimes import forget_lookups, lifetimes_of, lifetimes_queries, read_lifetimes
 from chronotope.server.evidence.numbering import Known, Numbers, known_edges, numbered, renumbered
 from chronotope.server.evidence.question import Question
-from chronotope.server.evidence.statement import some_evidence
+from chronotope.server.evidence.settings import Settings
+from chronotope.server.evidence.statement import counts_query, latency_query, some_evidence
 
 _ALIVE = ("calls", "connections", "bytes_sent", "bytes_received")  # with some of these an edge has a lifetime
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The columns of each window over the same E edges, and the numbers of their rows."""
+    """The columns of each window over the same E edges, and the numbers in their rows."""
 
     columns: list[EdgeColumns]
     numbers: Numbers
@@ -58,6 +60,58 @@ class Windows:
         return Windows([keep_edges(own, mask) for own in self.columns], self.numbers.keep(mask))
 
 
+def read_window(store: Store, settings: Settings, question: Question, now_ms: int) -> tuple[Plan, EdgeColumns]:
+    """Return how a question's window is read, and all its edges.
+
+    Raises:
+        InvalidWindow: the window is empty.
+        StoreError: the store cannot answer.
+    """
+    plan = plan_window(question.start_ms, question.end_ms, settings.retention, now_ms)
+    return plan, read_edges(store, plan, question)[0]
+
+
+def read_edges(
+    store: Store, plan: Plan, question: Question, others: Sequence[Asked] = ()
+) -> tuple[EdgeColumns, list[pa.Table]]:
+    """Return all edges of a planned window, and the answers to other queries that are sent at the same time."""
+    if not question.protocols or not joins(question.layers):
+        windows, answers = read_windows(store, [plan], question, others)
+        return windows.columns[0], answers
+    # A flow may turn out to be of another protocol, so protocols are filtered after the joining.
+    windows, answers = read_windows(store, [plan], replace(question, protocols=()), others)
+    common = windows.columns[0]
+    wanted = np.array([protocol in question.protocols for protocol in common.protocols], np.bool_)
+    return windows.keep(wanted[common.protocol]).columns[0], answers
+
+
+def read_windows(
+    store: Store,
+    plans: Sequence[Plan],
+    question: Question,
+    others: Sequence[Asked] = (),
+    lifetimes: pa.Table | None = None,
+) -> tuple[Windows, list[pa.Table]]:
+    """Return one window or two over the same edges, and the answers to other queries that are sent at the same time.
+
+    Args:
+        store: open and migrated.
+        plans: of one window or two.
+        question: its layers, view, protocols and `full` count, not its window.
+        others: queries whose answers the caller wants too.
+        lifetimes: of all edges, where the caller has read them already.
+    """
+    queries = [counts_query(plans, question)]
+    queries += [latency_query(plans, question)] if question.full else []
+    queries += lifetimes_queries() if lifetimes is None else ()
+    answers = store.query_together(*queries, *others)
+    own, rest = iter(answers[: len(queries)]), answers[len(queries) :]
+    counts, latency = next(own), next(own) if question.full else None
+    if lifetimes is None:
+        lifetimes = lifetimes_of(store, *own)
+    return put_together(store, plans, question, counts, lifetimes, latency), rest
+
+
 def put_together(
     store: Store,
     plans: Sequence[Plan],
@@ -66,7 +120,7 @@ def put_together(
     lifetimes: pa.Table,
     latency: pa.Table | None,
 ) -> Windows:
-    """Return the columns of windows.
+    """Return the columns of windows from what was read of them.
 
     Args:
         store: asked again for edges that came after `lifetimes`, and for how sure resolved edges are.
@@ -85,25 +139,25 @@ def put_together(
         joined = renumbered(counts, known.joined, known.into)
     counts = joined
     common, numbers = _edges_of(counts, known)
-    edge, side = numbered(counts, numbers), _sides(counts)
-    windows = [_window(common, counts, edge, side == at) for at in range(len(plans))]
+    edge, window = numbered(counts, numbers), _window_numbers(counts)
+    windows = [_window(common, counts, edge, window == at) for at in range(len(plans))]
     if any(seen_alone(columns).any() for columns in windows):
         shown = Windows(windows, numbers)
-        _add_doubts(store, shown, plans, question, known, lambda at: direct_edges(counts, edge, side == at))
+        _add_confidence(store, shown, plans, question, known, lambda at: direct_edges(counts, edge, window == at))
     if latency is not None:
-        place, side = numbered(latency, numbers), _sides(latency)
+        place, window = numbered(latency, numbers), _window_numbers(latency)
         for at, columns in enumerate(windows):
-            place_latency(columns, latency, np.where(side == at, place, -1))
+            add_latency(columns.layers, latency, np.where(window == at, place, -1))
     return Windows(windows, numbers).keep(np.logical_or.reduce([alive_somewhere(columns) for columns in windows]))
 
 
 def read_known(store: Store) -> tuple[EdgeColumns, Numbers]:
-    """Return every edge ever seen in any layer, without evidence, and the numbers of its rows."""
+    """Return every edge ever seen in any layer, without evidence, and the numbers in its rows."""
     known = known_edges(read_lifetimes(store), ())
     return _edges_of(known.rows, known)
 
 
-def _add_doubts(
+def _add_confidence(
     store: Store,
     windows: Windows,
     plans: Sequence[Plan],
@@ -111,7 +165,7 @@ def _add_doubts(
     known: Known,
     direct: Callable[[int], np.ndarray],
 ) -> None:
-    """Say how sure each window's edges are; `direct` finds those that one shows without an intermediary."""
+    """Add each window's confidence; `direct` finds the edges that a window shows without an intermediary."""
     guesses = read_guesses(store)
     for at, (columns, plan) in enumerate(zip(windows.columns, plans, strict=True)):
         estimated = question.view == "resolved" and may_be_estimated(columns)
@@ -126,18 +180,20 @@ def _add_doubts(
 
 
 def _is_newer(counts: pa.Table, known: Known) -> bool:
-    """Whether some row shows an edge that is not known yet: it came between two queries."""
+    """Whether some row has an edge that is not known yet: it came between two queries."""
     missing = find_numbers(counts.column("edge"), known.rows.column("edge")) < 0
     return any(bool((as_int(counts, name)[missing] > 0).any()) for name in _ALIVE if name in counts.column_names)
 
 
-def _sides(table: pa.Table) -> np.ndarray:
+def _window_numbers(table: pa.Table) -> np.ndarray:
     """Of which window each row is, int64[R]."""
-    return as_int(table, "side") if "side" in table.column_names else np.zeros(table.num_rows, np.int64)
+    return (
+        as_int(table, "window_number") if "window_number" in table.column_names else np.zeros(table.num_rows, np.int64)
+    )
 
 
 def _edges_of(counts: pa.Table, known: Known) -> tuple[EdgeColumns, Numbers]:
-    """The edges that some row is of, without evidence yet, and the numbers of their rows."""
+    """The edges that the rows are about, without evidence, and the numbers in their rows."""
     found = find_numbers(pc.unique(counts.column("edge")), known.rows.column("edge"))
     rows = known.rows.take(pa.array(found[found >= 0]))
     (sources, names_s), (targets, names_t) = coded(rows, "source"), coded(rows, "target")
@@ -171,5 +227,5 @@ def _window(common: EdgeColumns, counts: pa.Table, edge: np.ndarray, own: np.nda
     own &= edge >= 0
     if not own.all():
         counts, edge = counts.filter(pa.array(own)), edge[own]
-    layers = layers_of(counts, edge, len(common), apart=("edge", "side"))
+    layers = layers_of(counts, edge, len(common), apart=("edge", "window_number"))
     return replace(common, layers=layers, via=routes_of(counts, edge))

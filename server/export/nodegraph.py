@@ -1,4 +1,4 @@
-"""A graph as Grafana's node graph panel wants it: one row a node, one row an edge, and what each field is. Pure."""
+"""A graph for Grafana's node graph panel: one row a node, one row an edge, and a description of each field. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ EDGE_FIELDS = (
 
 
 def node_rows(graph: Graph) -> list[Row]:
-    """Return one row a node; with places, if the graph has them."""
+    """Return one row a node, with positions if the graph has them."""
     rows = [_node_row(node, graph.window.seconds) for node in graph.nodes]
     for row, node in zip(rows, graph.nodes, strict=True):
         if node.x is not UNSET and node.y is not UNSET:

@@ -1,1 +1,1 @@
-"""What layers disagree on, and what nobody owns."""
+"""Findings: where layers disagree, and which addresses nobody owns."""

@@ -1,7 +1,7 @@
 """Findings: edges that a layer should have seen and did not, and callers that nobody knows. Pure.
 
-Invariant: a finding is only made where the missing layer watches both ends, so that what it did not see says something;
-each names the edge, the layer and the reason in plain words. The order is that of the edges.
+Invariant: a finding is made only where the missing layer watches both ends, so that its silence means something. Each
+names the edge, the layer and the reason in plain words. The order is that of the edges.
 
 - `never_traced`: metrics or flows saw calls between two services that both appear in traces, but no trace crosses.
 - `never_in_metrics`: the caller counts its other calls, or the callee its other callers, but nobody counted these.

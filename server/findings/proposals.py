@@ -1,7 +1,7 @@
-"""What looks like a load balancer or proxy that nobody declared: proposed, never assumed.
+"""Propose services that look like undeclared load balancers or proxies; never assume one.
 
-Invariant: a proposal is a service with several callers and several targets that sends on what it gets: about as many
-bytes each way on both sides, and at the same times.
+Invariant: a proposed service has several callers and several targets, and passes on what it gets: about as many bytes
+in each direction, at the same times.
 """
 
 from __future__ import annotations

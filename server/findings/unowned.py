@@ -1,6 +1,6 @@
-"""Addresses in the graph: nodes that nobody owns, with what is known of their traffic.
+"""Addresses that are nodes of the graph because nobody owns them, with their traffic.
 
-Invariant: each address comes once; its bytes and connections are those of its edges in the layer `network`, both ways.
+Invariant: each address comes once. Its bytes and connections are those of its edges in layer `network`, both ways.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ GROUP BY address
 
 
 @dataclass(slots=True)
-class BareAddress:
-    """An address that is a node itself. Times are Unix milliseconds; `callers` and `callees` are service ids."""
+class UnownedAddress:
+    """An address that is a node. Times are Unix milliseconds; `callers` and `callees` are service ids."""
 
     address: str
     bytes_sent: int
@@ -40,7 +40,7 @@ class BareAddress:
     last_seen: int
 
 
-def bare_addresses(columns: EdgeColumns, limit: int) -> tuple[list[BareAddress], int]:
+def unowned_addresses(columns: EdgeColumns, limit: int) -> tuple[list[UnownedAddress], int]:
     """Return the busiest addresses by bytes and then connections, and how many there are."""
     layer = columns.layers.get("network")
     codes = np.array([at for at, name in enumerate(columns.names) if _is_address(name)], np.int64)
@@ -60,11 +60,11 @@ def bare_addresses(columns: EdgeColumns, limit: int) -> tuple[list[BareAddress],
             for at in order[:limit].tolist()], len(order)  # fmt: skip
 
 
-def _described(columns: EdgeColumns, edges: np.ndarray, code: int, totals: dict[str, int]) -> BareAddress:
+def _described(columns: EdgeColumns, edges: np.ndarray, code: int, totals: dict[str, int]) -> UnownedAddress:
     inward, outward = edges[columns.target[edges] == code], edges[columns.source[edges] == code]
     both = np.concatenate([inward, outward])
     first = columns.first_seen[both]
-    return BareAddress(
+    return UnownedAddress(
         columns.names[code],
         **totals,
         callers=_named(columns.names, columns.source[inward]),

@@ -1,1 +1,1 @@
-"""From evidence columns to the graph of a moment; pure."""
+"""The graph of one window: from evidence as columns to the records of an answer."""

@@ -1,8 +1,8 @@
-"""The records of an answer, as they are encoded.
+"""The records of a graph's answer, as they are encoded.
 
-None refers back to what holds it, so the garbage collector need not look at them: 10,000 edges are 40,000 records.
+No record refers to its container, so the garbage collector need not track them: 10,000 edges are 40,000 records.
 
-Invariant: a field that is absent is not encoded; a number that cannot be computed is null, never 0 or NaN.
+Invariant: an absent field is not encoded. A number that cannot be computed is null, never 0 or NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Layer = Literal["network", "ipc", "trace"]
 
 
 class Window(Struct, gc=False):
-    """The window used, half-open, and the bucket its ends could be cut by."""
+    """The window used, half-open, and the bucket by which its ends could be cut."""
 
     from_: str = field(name="from")
     to: str
@@ -34,13 +34,13 @@ class Latency(Struct, gc=False):
 
 
 class RoundTrip(Struct, gc=False):
-    """Milliseconds that the network took there and back."""
+    """Milliseconds for the way there and back in the network."""
 
     mean: float | None
 
 
 class Calls(Struct, gc=False):
-    """What traces or client/server metrics say of an edge.
+    """What traces or client/server metrics tell of an edge.
 
     `latency_at`: which end measured it. `codes`: calls by response code, where one is known, only with `measures=full`.
     """
@@ -58,7 +58,7 @@ class Calls(Struct, gc=False):
 
 
 class Flows(Struct, gc=False):
-    """What the network says of an edge; bytes as the source sees them."""
+    """What the network tells of an edge; bytes as the source sees them."""
 
     connections: int
     failed_connections: int
@@ -96,14 +96,14 @@ class Edge(Struct, gc=False):
 
 
 class CallTotals(Struct, gc=False):
-    """Calls of all edges on one side of a node."""
+    """Calls of all inbound, or all outbound, edges of a node."""
 
     calls: int
     errors: int
 
 
 class FlowTotals(Struct, gc=False):
-    """Flows of all edges on one side of a node."""
+    """Flows of all inbound, or all outbound, edges of a node."""
 
     connections: int
     failed_connections: int
@@ -112,7 +112,7 @@ class FlowTotals(Struct, gc=False):
 
 
 class NodeTotals(Struct, gc=False):
-    """One side of a node by layer."""
+    """Totals of a node in one direction, by layer."""
 
     network: FlowTotals | UnsetType = UNSET
     ipc: CallTotals | UnsetType = UNSET
@@ -120,10 +120,10 @@ class NodeTotals(Struct, gc=False):
 
 
 class Node(Struct, gc=False):
-    """A service, or with `group_by` all with one value (`members` of them; `internal` is between those).
+    """A service, or with `group_by` all services with one value (`members` of them; `internal` is between those).
 
-    Inbound and outbound are the node's own, over all its edges in the window, however the picture is cropped.
-    `x` (to the right) and `y` (down): where it is drawn, when that was asked for.
+    Inbound and outbound are the node's own, over all its edges in the window, whatever is filtered. `x` (to the right)
+    and `y` (down): where it is drawn, when that was asked for.
     """
 
     id: str
@@ -141,7 +141,7 @@ class Node(Struct, gc=False):
 
 
 class Totals(Struct, gc=False):
-    """How many there are, also beyond the limit."""
+    """How many there are in all, also beyond the limit."""
 
     nodes: int
     edges: int

@@ -1,7 +1,7 @@
-"""Put a graph together from columns. Pure.
+"""Make a graph from columns. Pure.
 
-Invariant: nodes are in the order of their ids and edges in that of (source, target, protocol), whatever order the store
-answered in; the same columns and question give the same graph.
+Invariant: nodes are in the order of their ids, and edges in the order of (source, target, protocol), whatever order the
+store answered in. The same columns and question give the same graph.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from chronotope.server.graph.answer import (
     Totals,
     Window,
 )
-from chronotope.server.graph.filter import busiest, crop
+from chronotope.server.graph.filter import busiest, filter_edges
 from chronotope.server.graph.group import Groups, group_edges, make_groups
 from chronotope.server.graph.measures import call_records, flow_records
 
@@ -64,7 +64,7 @@ def assemble(columns: EdgeColumns, directory: Directory, question: Question, pla
         question: what to show of it.
         plan: the window that was read.
     """
-    shown = keep_edges(columns, crop(columns, question, directory.kinds))
+    shown = keep_edges(columns, filter_edges(columns, question, directory.kinds))
     groups: Groups | None = None
     internal: EdgeColumns | None = None
     lonely = np.empty(0, np.int64)
@@ -101,7 +101,7 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
     via: list[list[str]] = [_NO_VIA] * len(columns)
     for at, route in columns.via.items():
         via[at] = route
-    doubted = len(columns.confidence) > 0
+    uncertain = len(columns.confidence) > 0
     return list(
         map(
             Edge,
@@ -111,8 +111,8 @@ def edge_records(columns: EdgeColumns, seconds: int, *, full: bool) -> list[Edge
             [protocols[at] for at in columns.protocol.tolist()],
             layer_lists(columns),
             via,
-            columns.confidence.tolist() if doubted else [1.0] * len(columns),
-            columns.inferred.tolist() if doubted else [False] * len(columns),
+            columns.confidence.tolist() if uncertain else [1.0] * len(columns),
+            columns.inferred.tolist() if uncertain else [False] * len(columns),
             format_times(columns.first_seen),
             format_times(columns.last_seen),
             _evidence(columns, seconds, full=full),
@@ -217,7 +217,7 @@ def _node_layers(columns: EdgeColumns, nodes: np.ndarray) -> list[list[Any]]:
 
 
 def _totals(columns: EdgeColumns, end: np.ndarray, nodes: np.ndarray) -> list[NodeTotals]:
-    """One side's sums by layer of some nodes."""
+    """Totals of some nodes in one direction, by layer."""
     by_layer: list[Any] = []
     for name in LAYERS:
         layer = columns.layers.get(name)

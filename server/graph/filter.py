@@ -1,4 +1,4 @@
-"""Which edges of a window are shown: filters, the neighbourhood of a focus, the busiest under a limit. Pure."""
+"""Which edges of a window are shown: filters, the neighbourhood of a focus, the busiest up to a limit. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chronotope.server.evidence.columns import EdgeColumns
 from chronotope.server.evidence.question import Question
 
 
-def crop(columns: EdgeColumns, question: Question, kinds: Mapping[str, str]) -> np.ndarray:
-    """Return which edges a question wants, bool[E]; limit apart.
+def filter_edges(columns: EdgeColumns, question: Question, kinds: Mapping[str, str]) -> np.ndarray:
+    """Return which edges a question wants, bool[E], before the limit.
 
-    Filters say which edges there are: those that have an end in one of the namespaces, of one of the kinds, and with
-    the searched text. From the focus only these are walked, so each hop passes the filters.
+    An edge passes the filters when one of its ends is in one of the namespaces, is of one of the kinds, and has the
+    searched text in its id. The focus walks only over edges that pass.
     """
     there = np.ones(len(columns), bool)
     if question.namespaces or question.kinds or question.search:

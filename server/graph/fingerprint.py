@@ -1,7 +1,7 @@
 """A short text that changes when the data behind a graph does.
 
-Invariant: it is made from the window's evidence and from what is known of its services, not from the answer's text. An
-edge's `last_seen` leaves it as it is: traffic of today does not make yesterday's graph another one.
+Invariant: it is made from the window's evidence and from what is known of its services, not from the answer's text.
+`last_seen` does not count, so today's traffic does not change yesterday's graph.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chronotope.server.graph.measures import layer_quantiles
 def fingerprint(
     windows: Sequence[EdgeColumns], directory: Directory, questions: Sequence[Question], plans: Sequence[Plan]
 ) -> str:
-    """Return 24 hex digits for all that goes into a graph, or into the difference of windows over the same edges."""
+    """Return 24 hex digits for all that a graph, or the difference of windows over the same edges, is made from."""
     digest = hashlib.blake2b(digest_size=12)
     common = windows[0]
     about = [list(map(known.get, common.names)) for known in (directory.kinds, directory.attributes)]

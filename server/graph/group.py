@@ -1,7 +1,7 @@
 """Make one node of all services with the same value of an attribute. Pure.
 
-Invariant: sums and lifetimes of the edges between two groups are those of all edges between their members; what passes
-inside a group is not an edge, and is returned apart. A service without the attribute stays itself.
+Invariant: sums and lifetimes of an edge between two groups are those of all edges between their members. Edges within a
+group are returned apart. A service without the attribute stays itself.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from chronotope.server.evidence.directory import Attributes
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Group ids, sorted; the group of each name; of each group its value, how many services it has, and their kind.
+    """Group ids, sorted; the group of each name; each group's value, its number of services, and their kind.
 
-    Only what is a group has a value; the kind is `service` where the members differ.
+    Only a real group has a value. The kind is `service` where the members differ.
     """
 
     names: list[str]
@@ -56,7 +56,7 @@ def make_groups(columns: EdgeColumns, attribute: str, kinds: Mapping[str, str], 
 
 
 def group_edges(columns: EdgeColumns, groups: Groups) -> tuple[EdgeColumns, EdgeColumns]:
-    """Return the edges between groups, and those inside of one (source = target), added up."""
+    """Return the edges between groups, and those within one (source = target), added up."""
     if not len(columns):
         return columns, columns
     source, target = groups.of_name[columns.source], groups.of_name[columns.target]
@@ -67,7 +67,7 @@ def group_edges(columns: EdgeColumns, groups: Groups) -> tuple[EdgeColumns, Edge
     for at, via in columns.via.items():
         route = joined.via.setdefault(int(edge[at]), [])
         route.extend(stop for stop in via if stop not in route)
-    joined.confidence, joined.inferred = _sureness(columns, edge, len(first))
+    joined.confidence, joined.inferred = _confidence(columns, edge, len(first))
     joined.first_seen, joined.last_seen = _lifetimes(columns, edge, len(first))
     joined.ids = [
         edge_id(groups.names[s], groups.names[t], columns.protocols[p])
@@ -118,8 +118,8 @@ def _merge(histograms: Histograms | None, edge: np.ndarray) -> Histograms | None
     return Histograms(edges, np.append(starts, len(keys)), (keys % 256).astype(np.uint8), counts)
 
 
-def _sureness(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:
-    """A joined edge is as sure as the surest of its edges, and inferred when all of them are."""
+def _confidence(columns: EdgeColumns, edge: np.ndarray, edges: int) -> tuple[np.ndarray, np.ndarray]:
+    """A joined edge has the highest confidence of its edges, and is inferred when all of them are."""
     if not len(columns.confidence):
         return columns.confidence, columns.inferred
     confidence, inferred = np.zeros(edges), np.ones(edges, np.bool_)

@@ -22,7 +22,7 @@ _EXTRAS = ("connections", "bytes_sent", "bytes_received")
 
 
 def call_records(layer: LayerColumns, seconds: int, *, full: bool, ends: bool) -> list[Any]:
-    """Return `Calls`, or UNSET where the layer is silent, for each edge.
+    """Return `Calls` for each edge, or UNSET where the layer has not seen it.
 
     Args:
         layer: E edges of layer trace or ipc.
@@ -106,7 +106,7 @@ def _latency_ends(own: Measures) -> list[Any]:
 
 
 def _where_any(values: np.ndarray) -> Any:
-    """A measure that most edges of a layer do not have: UNSET where it is 0."""
+    """A measure that most edges of a layer do not have; UNSET where it is 0."""
     return [value or UNSET for value in values.tolist()] if values.any() else repeat(UNSET)
 
 

@@ -1,4 +1,4 @@
-"""One edge over time: its measures per layer as columns, one value a step."""
+"""One edge over time: its measures by layer as columns, one value for each step."""
 
 from __future__ import annotations
 
@@ -12,15 +12,8 @@ from chronotope.schema.errors import NotFound
 from chronotope.schema.observations import LAYERS, VIA_SEPARATOR
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time, shortened
-from chronotope.server.evidence.codes import code_columns, codes_of
-from chronotope.server.evidence.columns import (
-    LayerColumns,
-    as_int,
-    coded,
-    histograms_of,
-    keep_histograms,
-    layer_columns,
-)
+from chronotope.server.evidence.codes import code_columns
+from chronotope.server.evidence.columns import LayerColumns, add_latency, as_int, layers_of
 from chronotope.server.evidence.confidence import read_estimates, read_guess
 from chronotope.server.evidence.joining import read_joined_protocols
 from chronotope.server.evidence.lifetimes import read_lifetimes
@@ -103,7 +96,7 @@ class EdgeSeries(Struct):
 
 
 def read_series(store: Store, steps: Steps, edge: str, question: Question) -> EdgeSeries:
-    """Return one edge over some steps; of a question its layers, view and `full` count.
+    """Return one edge over some steps; of the question its layers, view and `full` count.
 
     Raises:
         NotFound: no edge has this id.
@@ -118,8 +111,9 @@ def read_series(store: Store, steps: Steps, edge: str, question: Question) -> Ed
     counts = _read_counts(store, steps, question, asked)
     layers = _layers(counts, steps.count)
     if question.full:
-        _add_latency(layers, _read_latency(store, steps, question, asked), steps.count)
-    confidence, inferred = _sureness(store, steps, question, ends, joined, counts, layers, found)
+        latency = _read_latency(store, steps, question, asked)
+        add_latency(layers, latency, as_int(latency, "step"))
+    confidence, inferred = _confidence(store, steps, question, ends, joined, counts, layers, found)
     return EdgeSeries(
         edge,
         **ends,
@@ -171,33 +165,12 @@ def _read(
     return store.query(sql, parameters)
 
 
-def _layers(counts: pa.Table, count: int) -> dict[str, LayerColumns]:
-    step, by_target = as_int(counts, "step"), as_int(counts, "by_target").astype(bool)
-    skipped = ("step", "layer", "by_target", "routes")
-    sums = {name: as_int(counts, name) for name in counts.column_names if name not in skipped}
-    codes, names = coded(counts, "layer")
-    layers = {}
-    for code, name in enumerate(names):
-        rows = np.flatnonzero(codes == code)
-        own = {measure: values[rows] for measure, values in sums.items()}
-        layer = layer_columns(step[rows], own, by_target[rows], count)
-        if layer.alive.any():
-            layers[name] = layer
-    return layers
+def _layers(counts: pa.Table, steps: int) -> dict[str, LayerColumns]:
+    found = layers_of(counts, as_int(counts, "step"), steps, apart=("step",))
+    return {name: layer for name, layer in found.items() if layer.alive.any()}
 
 
-def _add_latency(layers: dict[str, LayerColumns], latency: pa.Table, count: int) -> None:
-    step, by_target = as_int(latency, "step"), as_int(latency, "by_target").astype(bool)
-    codes, names = coded(latency, "layer")
-    every, by_code = histograms_of(latency), codes_of(latency)
-    for code, name in enumerate(names):
-        if name in layers:
-            wanted = (codes == code) & (layers[name].by_target[step] == by_target)
-            layers[name].histograms = keep_histograms(every, np.where(wanted, step, -1))
-            layers[name].codes = by_code.moved(np.where(wanted, step, -1))
-
-
-def _sureness(
+def _confidence(
     store: Store,
     steps: Steps,
     question: Question,
@@ -207,7 +180,7 @@ def _sureness(
     layers: dict[str, LayerColumns],
     lifetimes: pa.Table,
 ) -> tuple[float, bool]:
-    """How sure the edge is, and whether it is only inferred, as graphs say it, see doubts.py."""
+    """The edge's confidence, and whether it is only inferred, as graphs show them; see evidence/confidence.py."""
     routes = [route for routes in counts.column("routes").to_pylist() for route in routes]
     if set(layers) != {"network"} or not routes:
         return 1.0, False
@@ -217,10 +190,10 @@ def _sureness(
         return 1.0 if confirmed else read_guess(store, ends), False
     if question.view != "resolved":
         return 1.0, False
-    doubts = read_estimates(store, steps.start_s, steps.end_s).to_pylist()
+    estimates = read_estimates(store, steps.start_s, steps.end_s).to_pylist()
     own = [
         row
-        for row in doubts
+        for row in estimates
         if (row["source"], row["target"]) == (ends["source"], ends["target"])
         and row["protocol"] in (ends["protocol"], *joined)
     ]

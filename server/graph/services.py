@@ -1,4 +1,4 @@
-"""Services of a window, and one of them with its callers and callees. Pure over a graph."""
+"""The services of a window, and one of them with its callers and callees. Pure over a graph."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def services_of(graph: Graph, *, search: str, namespaces: tuple[str, ...], kinds
 
 
 def service_detail(graph: Graph, service: str, directory: Directory, changes: list[Change]) -> ServiceDetail:
-    """Return one service of a graph that holds its neighbourhood; it may have no edge in the window."""
+    """Return one service of a graph of its neighbourhood; it may have no edge in the window."""
     callers = [edge for edge in graph.edges if edge.target == service]
     callees = [edge for edge in graph.edges if edge.source == service]
     node = next((node for node in graph.nodes if node.id == service), None)

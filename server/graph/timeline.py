@@ -1,7 +1,7 @@
-"""How the graph changed over time: one value a step.
+"""How the graph changed over time: one value for each step.
 
-Invariant: an edge is there in a step when a layer has evidence of it in that step; `added` and `removed` compare with
-the step before, which is read too.
+Invariant: an edge is in a step when a layer has evidence of it in that step. `added` and `removed` compare with the
+step before, so the one before the first is read too.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Timeline(Struct):
 
 
 def read_timeline(store: Store, steps: Steps, question: Question, now_ms: int) -> Timeline:
-    """Return the timeline of some steps; of a question its layers, view and protocols count."""
+    """Return the timeline of some steps; of the question its layers, view and protocols count."""
     parameters: dict[str, Any] = {"base": steps.start_s - steps.step_s, "step": steps.step_s}
     filters = where(question, parameters)
     interval = during(0, steps.start_s - steps.step_s, steps.end_s, parameters)
@@ -128,7 +128,7 @@ def _distinct(step: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _changes(edge: np.ndarray, step: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """How many edges each step has that the one before has not, and the other way round."""
+    """How many edges each step has that the one before does not have, and the reverse."""
     width = count + 2  # one more than there are steps: the last of one edge is no neighbour of the next one's first
     runs = np.sort(edge.astype(np.int64) * width + step)
     if not len(runs):

@@ -1,4 +1,5 @@
-"""Where the nodes of a drawing are: computed once for the graph of all services, then remembered.
+"""Layout: where nodes are drawn, computed once for the graph of all services, then remembered.
 
-Invariant: a place once given stays; a new node moves no other. Callers are left of callees where there is no cycle.
+Invariant: a node never moves once it is placed, and a new node moves no other. Callers are left of callees where there
+is no cycle.
 """

@@ -1,7 +1,7 @@
 """A whole drawing: each component in columns, components packed beside each other. Pure.
 
-Invariant: any two nodes are a column or a row apart, so that no name covers another; the same graph gives the same
-places, whatever the order of its edges.
+Invariant: any two nodes are a column or a row apart, so no name covers another. The same graph gives the same
+positions, whatever the order of its edges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GAP = 1.4  # between components, in columns and rows
 
 
 def draw(count: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return a place for each node, float64[N, 2]: x to the right, y down.
+    """Return a position for each node, float64[N, 2]: x to the right, y down.
 
     Args:
         count: N nodes.
@@ -67,7 +67,7 @@ def _component(count: int, source: np.ndarray, target: np.ndarray) -> np.ndarray
 
 
 def _heights_with_ways(rank: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return heights that leave a way through each column for the edges that pass it (Sugiyama's dummy nodes)."""
+    """Return heights that leave room in each column for the edges that pass it (Sugiyama's dummy nodes)."""
     count = len(rank)
     span = rank[target] - rank[source]
     long = np.flatnonzero(span > 1)

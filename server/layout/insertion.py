@@ -1,6 +1,6 @@
-"""A place for what is new in a drawing, beside what it calls and what calls it. Pure.
+"""Positions for new nodes of a drawing, beside their callers and callees. Pure.
 
-Invariant: no node that has a place is moved, and a new one covers no other, nor its name.
+Invariant: no node that has a position moves, and a new one covers no other, nor its name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _around(node: str, callers: Mapping[str, list[str]], callees: Mapping[str, l
 
 
 def _wanted(placed: Mapping[str, Place], callers: Sequence[str], callees: Sequence[str]) -> Place | None:
-    """Right of its callers, left of its callees, as high as they are; None when none of them has a place."""
+    """Right of its callers, left of its callees, at their height; None when none of them has a position."""
     left = [placed[node] for node in callers if node in placed]
     right = [placed[node] for node in callees if node in placed]
     if not left and not right:
@@ -72,7 +72,9 @@ class _Taken:
         return self._leftmost, self._lowest + 2 * ROW
 
     def take(self, wanted: Place) -> Place:
-        """Take the free place nearest to one; a column away counts as three rows: a caller's side tells much."""
+        """Take the free position nearest to one; a column away counts as three rows, since left and right mean caller
+        and callee.
+        """
         far = 0
         while True:
             for aside in range(far // 3 + 1):

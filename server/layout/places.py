@@ -1,7 +1,7 @@
-"""The places of all services that were ever seen: drawn once, added to as services come, remembered in the store.
+"""The positions of all services ever seen: drawn once, extended as services come, remembered in the store.
 
-Invariant: a place once given stays, whatever time is looked at. The one exception is a store that has become another
-one: when more services are new than are known (a first import, say), everything is drawn anew.
+Invariant: a position stays, whatever time is looked at. One exception: when more services are new than known (a first
+import, say), everything is drawn again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def place_nodes(graph: Graph, positions: Positions) -> None:
 
 
 class Places:
-    """Gives every service its place. One for a store; safe to call from several threads."""
+    """Gives every service its position. One object for a store; safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -78,7 +78,7 @@ class Places:
         return drawing
 
     def _merged(self, stored: Drawing, known: Drawing | None) -> Drawing:
-        """What is stored counts; what could not be stored is at least remembered here."""
+        """The stored drawing counts; what could not be stored is remembered here at least."""
         if known is None or known.generation < stored.generation:
             return stored
         return Drawing(known.generation, {**known.places, **stored.places})

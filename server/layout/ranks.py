@@ -1,6 +1,6 @@
 """The column of each node: callers left of callees. Pure.
 
-Invariant: an edge that is in no cycle leads to a higher rank; columns without a node are left out.
+Invariant: an edge that is in no cycle leads to a higher rank. Columns without a node are left out.
 """
 
 from __future__ import annotations

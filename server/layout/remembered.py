@@ -1,4 +1,4 @@
-"""Places in the store: read, and written when there are new ones."""
+"""Positions in the store: read, and written when there are new ones."""
 
 from __future__ import annotations
 

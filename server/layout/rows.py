@@ -1,7 +1,7 @@
-"""The order of the nodes of each column, and how high each is: edges become level, and cross little. Pure.
+"""The order of nodes in each column, and their heights: edges become level and cross little. Pure.
 
-Invariant: two nodes of one column are at least a row apart; a column with more nodes than there are rows spreads over
-several side by side, neighbours in turn, so that height stays true.
+Invariant: two nodes of one column are at least a row apart. A column with more nodes than there are rows spreads over
+several neighbouring columns, so that heights stay right.
 """
 
 from __future__ import annotations

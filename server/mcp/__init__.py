@@ -1,1 +1,1 @@
-"""Tools for programs that think in text, by the Model Context Protocol (SDK `mcp`): answers small enough to read."""
+"""Tools for programs that read text, by the Model Context Protocol (SDK `mcp`): answers small enough to read."""

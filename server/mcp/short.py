@@ -1,6 +1,6 @@
-"""Answers of the API, shortened for a reader that pays for each word. Pure.
+"""Short forms of the API's answers, for a reader that pays for each word. Pure.
 
-Invariant: what is left out is counted (`of`), never silently dropped; names and numbers are those of the API.
+Invariant: what is left out is counted (`of`). Names and numbers are those of the API.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The tools of the MCP server: each asks one question of the API and shortens the answer.
 
-Invariant: a tool's answer is bounded by `limit`, which is at most MOST; what the API refuses is a tool error that says
-what would be accepted.
+Invariant: `limit`, at most MOST, bounds an answer. What the API refuses is a tool error that says what is accepted.
 """
 
 from __future__ import annotations

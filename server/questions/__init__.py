@@ -1,4 +1,4 @@
-"""Questions about a whole graph: what breaks with a service, which ways lead to it, what goes round, what stands alone.
+"""Questions about a whole graph: blast radius, paths, cycles, single points of failure.
 
-Each module owns one question as a pure function over pairs of services (`pairs.py`): no store, clock or names.
+Each module answers one question as a pure function over pairs of services (`pairs.py`), without store, clock or names.
 """

@@ -1,10 +1,9 @@
-"""Blast radius: who depends on a service, directly or through others, how far away, and with how much of its calls.
+"""Blast radius: who depends on a service, directly or through others, at what distance, with what share of its calls.
 
-Invariant: the share of a caller is the sum over whom it calls of (part of its calls that goes there × share of that
-callee); the asked service's own share is 1, that of a service which never leads to it is 0. In other words: the
-probability that a walk which follows calls, each step in proportion to them, comes to the asked service. It is the
-least solution; calls of a service to itself do not change it. `max_hops` limits who is listed, never what the shares
-are.
+Invariant: a caller's share is the sum over its callees of (part of its calls that goes there × the callee's share). The
+service itself has share 1; a service that never leads to it has 0. In other words, it is the probability that a walk
+along calls, each step in proportion to them, comes to the service. It is the least solution; a service's calls to
+itself do not change it. `max_hops` limits who is listed, never the shares.
 """
 
 from __future__ import annotations

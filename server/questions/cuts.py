@@ -1,12 +1,12 @@
-"""Single points of failure: services without which others can't be reached any more.
+"""Single points of failure: services without which others cannot be reached any more.
 
-Definition: an entry is a service that no other calls, or one of a group that call each other in circles and that
-nobody outside the group calls. Service x is a single point of failure for service v when entries other than x reach
-v, and every way from them to v passes x. So losing x alone cuts v off from all its callers' entries.
+Definition: an entry is a service that no other service calls, or a member of a group that call each other in circles
+and that nobody outside calls. Service x is a single point of failure for service v when entries other than x reach v,
+and every path from them to v passes x. So losing x alone cuts v off from all entries.
 
-Invariant: x has a caller and is not what it cuts off; a second way around x, from any entry, means that it is not
-listed for v. In graph terms: x has a caller and dominates v in the flow graph from one root to all entries.
-Dominators and groups are rustworkx's.
+Invariant: x has a caller and does not cut off itself. A second path around x, from any entry, means that x is not
+listed for v. In graph terms: x has a caller and dominates v in the flow graph from one root to all entries. Dominators
+and groups are rustworkx's.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Solve x = P x + b where P are parts of calls (at least 0, a row's sum at most 1) and every unknown leads to some b.
+"""Solve x = P x + b, where P are parts of calls (at least 0, a row's sum at most 1) and every unknown leads to some b.
 
-Invariant: a solution is off by at most TOLERANCE in every equation, or it is said not to be settled; then it is a lower
+Invariant: a solution is off by at most TOLERANCE in every equation, or it is marked as not settled; then it is a lower
 bound.
 
 Groups that call each other in circles (rustworkx's strongly connected components, callees first) are solved one by one.
-In a group of more than DENSE, unknowns with few neighbours are eliminated first, in the way of Grassmann, Taksar and
-Heyman (1985): no step subtracts, so that circles which are hardly ever left keep their digits. What remains is solved
-directly up to CORE unknowns, else by BiCGSTAB (van der Vorst 1992). A group of more than CORE goes to BiCGSTAB first:
-where a few rounds find a solution that is provably right, no elimination is needed. So does a large group where most
-have many neighbours, for elimination would only fill it up.
+In a group of more than DENSE, unknowns with few neighbours are eliminated first, as in Grassmann, Taksar and Heyman
+(1985): no step subtracts, so circles that are hardly ever left keep their digits. What remains is solved directly up to
+CORE unknowns, else by BiCGSTAB (van der Vorst 1992). A group of more than CORE goes to BiCGSTAB first: where a few
+rounds find a solution that is provably right, no elimination is needed. So does a large group where most have many
+neighbours, as elimination would only fill it up.
 """
 
 from __future__ import annotations

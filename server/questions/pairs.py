@@ -1,7 +1,7 @@
-"""Pairs of services: the graph that questions are asked of, as columns, with how many calls go from one to the other.
+"""Pairs of services: the graph of all questions, as columns, with the number of calls from one to the other.
 
 Invariant: pairs are in the order of (source, target), each once; no service is a pair with itself. Codes are in the
-order of names, so that an order by codes is an order by names.
+order of names, so an order by codes is an order by names.
 """
 
 from __future__ import annotations

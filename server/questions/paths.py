@@ -1,12 +1,12 @@
-"""Paths: the ways by which calls of one service can come to another.
+"""Paths by which calls of one service can come to another.
 
-Invariant: paths are simple (no service twice), the shortest first and those of one length in the order of codes;
-what was left out for `limit` or WORK is told by `truncated`. The same graph gives the same answer on every machine:
-the bound is on steps, not on time.
+Invariant: paths are simple (no service twice), shortest first, and those of one length in the order of codes.
+`truncated` tells that `limit` or WORK left some out. The same graph gives the same answer on every machine: the bound
+is on steps, not on time.
 
-The search is Yen's (1971), lazily: it extends the most promising beginning of a path, whose promise is its length
-and the fewest calls from its end to the target. Where the shortest way on would cross the beginning, the promise is
-computed anew without those services, so that a beginning that leads nowhere is never followed. rustworkx's
+The search is Yen's (1971), done lazily: it extends the most promising beginning of a path. The promise is its length
+plus the fewest calls from its end to the target. Where the shortest way on would cross the beginning, the promise is
+computed again without those services, so a beginning that leads nowhere is never followed. rustworkx's
 `all_simple_paths` gives no order and has no bound.
 """
 

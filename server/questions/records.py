@@ -1,6 +1,6 @@
-"""The records that answer questions, and how they are made from codes. Pure.
+"""The records that answer questions, made from codes. Pure.
 
-Invariant: a share that cannot be computed is null; an answer without content has a `note` that says why.
+Invariant: a share that cannot be computed is null. An answer without content has a `note` that says why.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Rules: conditions on dependencies, evaluated live and over history, and the alerts that come of them."""
+"""Rules: conditions on dependencies, evaluated live and over history, and the alerts that they raise."""

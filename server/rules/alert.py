@@ -1,7 +1,7 @@
 """What an alert says: its labels, texts and fingerprint. Pure.
 
-Invariant: a fingerprint is made from the labels alone, and labels from the rule and its subject alone; so every server
-and every run gives one alert one fingerprint, and whoever is told twice can tell.
+Invariant: a fingerprint is made from the labels alone, and labels from the rule and its subject alone. So every server
+and every run gives an alert the same fingerprint, and a receiver recognizes a repeated notification.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.names import split_service_id
 from chronotope.schema.times import format_duration
-from chronotope.server.rules.judging import Subject
+from chronotope.server.rules.conditions import Subject
 
 _LONGEST = 1000  # characters of a label
 
@@ -73,7 +73,7 @@ def render(template: str, fields: Mapping[str, str]) -> str:
 
 
 def threshold(rule: RuleEntry) -> str:
-    """Return the bound of a rule's condition as people write it; empty when it has none."""
+    """Return the bound of a rule's condition for people; empty when it has none."""
     when = rule.when
     if when.latency is not None:
         return f"p{when.latency.quantile * 100:g} > {when.latency.above_ms:g} ms"
@@ -85,7 +85,7 @@ def threshold(rule: RuleEntry) -> str:
 
 
 def shown_value(rule: RuleEntry, value: float) -> str:
-    """Return a measure as people write it."""
+    """Return a measure for people."""
     if rule.when.error_ratio is not None:
         return f"{value:.3%}"
     if rule.when.latency is not None:

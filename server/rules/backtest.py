@@ -1,8 +1,8 @@
-"""What rules would have said about a past: how often they would have fired, when, for how long, and on what.
+"""What rules would have done in the past: how often they would have fired, when, how long, and on what.
 
-Invariant: a back-test and a server that had run then agree, to the resolution that is said: the history is judged at
-the ends of steps of one level, by the code that judges now; events that nobody has looked for yet are found. Nothing is
-written.
+Invariant: a back-test and a server that ran at that time agree, to the resolution that is given: the history is judged
+at the ends of steps of one level, by the code that judges now; events that were not looked for yet are found. Nothing
+is written.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.errors import InvalidWindow
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.detection.watching import Outcome, missing_events
+from chronotope.server.detection.watcher import Outcome, missing_events
 from chronotope.server.evidence.columns import keep_edges
 from chronotope.server.evidence.levels import LEVELS, Plan, Segment
 from chronotope.server.rules.alert import alert_of
 from chronotope.server.rules.catalog import Catalog, matching, read_catalog
-from chronotope.server.rules.evaluating import SEEN_WITHIN_S, is_of_events, read_events_of
+from chronotope.server.rules.conditions import Judged, Subject, judge
+from chronotope.server.rules.evaluation import SEEN_WITHIN_S, is_of_events, read_events_of
 from chronotope.server.rules.firing import intervals
-from chronotope.server.rules.judging import Judged, Subject, judge
 from chronotope.server.rules.sums import read_sums
 
 MOST_CELLS = 10_000_000  # edges × steps that are judged at once: 80 MB a sum
@@ -33,7 +33,7 @@ _TOP = 10
 
 
 class Fired(Struct):
-    """What a rule would have said about one subject, most often first."""
+    """What a rule would have done on one subject, most often first."""
 
     labels: dict[str, str]
     times: int
@@ -69,7 +69,7 @@ class Checks(Struct, rename={"from_": "from"}):
 
 @dataclass(frozen=True, slots=True)
 class Firings:
-    """N times that an alert fires: of which subject, from and until when (Unix seconds; -1: still at the end)."""
+    """N times that an alert fires: on which subject, from and until when (Unix seconds; -1: still at the end)."""
 
     subjects: Sequence[Subject]
     subject: np.ndarray
@@ -145,7 +145,7 @@ def _of_windows(
 def _resolution(
     rule: RuleEntry, edges: int, window_ms: tuple[int, int], retention: Mapping[str, int | None], now_ms: int
 ) -> tuple[str, int]:
-    """The finest level that is still kept, and of which the history is no more than can be judged at once."""
+    """The finest level that is still kept, and whose history can be judged at once."""
     span_s = (window_ms[1] - window_ms[0]) // 1000 + rule.window
     for level, size in LEVELS:
         age = retention.get(level)
@@ -170,7 +170,7 @@ def _of_events(
     window_ms: tuple[int, int],
     missing: Outcome,
 ) -> Firings:
-    """An alert of an event lasts for `keep`, and longer when there is another event before it ends."""
+    """An alert about an event lasts for `keep`, and longer when another event comes before it ends."""
     from_ms, to_ms = window_ms
     found: dict[Subject, list[list[int]]] = {}
     for row in read_events_of(store, catalog, wanted, rule, from_ms - 1, to_ms - 1, missing):

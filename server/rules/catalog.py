@@ -1,7 +1,7 @@
 """Every dependency ever seen, as columns: what the patterns of rules are matched against.
 
-Invariant: edges are in the order of (source, target, protocol), each once, with the earliest and latest time it was
-seen in any layer.
+Invariant: edges are in the order of (source, target, protocol), each once, with the earliest and latest time at which
+any layer saw it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chronotope.server.evidence.windows import read_known
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """E edges, the numbers of their rows, and what is known of services."""
+    """E edges, the numbers in their rows, and what is known of services."""
 
     edges: EdgeColumns
     numbers: Numbers
@@ -37,13 +37,13 @@ class Catalog:
 
 
 def read_catalog(store: Store, at_ms: int) -> Catalog:
-    """Return the dependencies seen so far; attributes are those that held at an instant."""
+    """Return the dependencies seen so far, and the attributes at an instant."""
     edges, numbers = read_known(store)
     return Catalog(edges, numbers, read_kinds(store), read_attributes(store, at_ms))
 
 
 def matching(catalog: Catalog, match: RuleMatch) -> np.ndarray:
-    """Return which edges a rule is about, bool[E]; layers are told elsewhere."""
+    """Return which edges a rule matches, bool[E]; its layers are checked elsewhere."""
     keep = _holds(catalog, match)
     for entry in match.exclude:
         keep &= ~_holds(catalog, entry)

@@ -1,7 +1,8 @@
-"""Whether another server on the same store judges rules otherwise. Pure.
+"""Detect another server on the same store whose rules differ. Pure.
 
-Invariant: two servers with the same rules and the same evidence never dispute: only what was written of an instant that
-this server judged too, and judged otherwise, counts. Evidence that came between the two is why once is no dispute.
+Invariant: two servers with the same rules and the same evidence never dispute. Only what was written for an instant
+that this server judged too, and judged differently, counts. New evidence between the two may explain one difference, so
+one is no dispute.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chronotope.server.rules.evaluating import Found
+from chronotope.server.rules.evaluation import Found
 from chronotope.server.rules.table import Standing
 
 _KEPT_MS = 60_000
@@ -19,7 +20,7 @@ _SETTLED_MS = 600_000  # after so long without any
 
 @dataclass(slots=True)
 class Disputes:
-    """What this server found at its last instants, and where somebody else wrote otherwise."""
+    """What this server found at its last instants, and where another server wrote something else."""
 
     _judged: dict[int, Mapping[str, Found]] = field(default_factory=dict)  # instant → rule → what holds
     _contradicted: dict[str, set[int]] = field(default_factory=dict)  # rule → instants
@@ -51,7 +52,7 @@ class Disputes:
         return set(self._disputed)
 
     def _is_contradicted(self, own: Standing, instant: int, holds: bool, known: Collection[str]) -> bool:
-        """Whether this server found the opposite of what was written of an instant."""
+        """Whether this server found the opposite of what was written for an instant."""
         judged = self._judged[instant].get(own.alert.rule)
         if judged is None:
             return own.alert.rule not in known and holds  # a rule that this server has not

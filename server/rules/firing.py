@@ -1,7 +1,8 @@
 """From conditions that hold to alerts that fire: `for`, since when, until when. Pure.
 
-Invariant: an alert fires at the first step at which its condition has held for `for` seconds without a break, and is
-resolved at the first step at which it does not hold. `transitions`, step by step, and `intervals`, over columns, agree.
+Invariant: an alert fires at the first step at which its condition has held for `for` seconds without a break. It is
+resolved at the first step at which the condition does not hold. `transitions`, step by step, and `intervals`, over
+columns, agree.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Of one alert: since when its condition holds, since when it fires, when it was resolved; Unix ms, 0: not."""
+    """One alert: since when its condition holds, since when it fires, when it was resolved; Unix ms, 0: not."""
 
     since_ms: int
     fired_ms: int = 0
@@ -27,7 +28,7 @@ class State:
 
 
 def transitions(states: Mapping[str, State], holding: Collection[str], hold_s: int, at_ms: int) -> dict[str, State]:
-    """Return the new states of those of one rule's alerts that change at an instant, by fingerprint.
+    """Return the new states of one rule's alerts that change at an instant, by fingerprint.
 
     Args:
         states: the latest of each alert.

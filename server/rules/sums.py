@@ -1,10 +1,10 @@
-"""The sums that a condition judges, by edge and step of time: from the store, as dense columns.
+"""The two sums that a condition judges, by edge and step of time: read from the store, as dense columns.
 
-Invariant: `hits` and `trials` of a step are of evidence with `start <= time < end` of that step. In layer ipc what the
-target reported is a track of its own: whether it counts is told of a whole window.
+Invariant: `hits` and `trials` of a step are evidence with `start <= time < end` of that step. In layer ipc the target's
+reports are a track of their own, since the whole window decides whether they count.
 
-Every condition is made of two sums: errors of calls, calls slower than the bound of all that were timed, calls of
-nothing. So evaluating one window and going back over a month are the same code.
+Every condition is made of two sums: errors of calls; calls slower than the bound, of all that were timed; calls of
+nothing. So one window now and a month of history use the same code.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Tracks = dict[str, np.ndarray]  # a layer, or BY_TARGET → float64[E, T]
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Two sums of E edges over T steps of `step_s` seconds, by track; one without evidence is not there."""
+    """Two sums of E edges over T steps of `step_s` seconds, by track; a track without evidence is absent."""
 
     hits: Tracks
     trials: Tracks
@@ -50,7 +50,7 @@ class Sums:
 
 
 class SharedSums:
-    """The sums of one window's end: those that several rules judge are read once, for all edges."""
+    """The sums of windows with one end: what several rules judge is read once, for all edges."""
 
     def __init__(self, rules: Iterable[RuleEntry]) -> None:
         self._asked = Counter(_key(rule) for rule in rules)
@@ -106,13 +106,13 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
 
 
 def _key(rule: RuleEntry) -> Key:
-    """Rules of one key are judged by the same sums."""
+    """Rules with the same key are judged by the same sums."""
     table, _, sums = _summed(rule)
     return (table, *sums, str(rule.window), *sorted(rule.match.layer))
 
 
 def _summed(rule: RuleEntry) -> tuple[str, list[str], list[str]]:
-    """Table, columns of it that are read, and what becomes of them."""
+    """The table, the columns that are read, and the expressions over them."""
     when = rule.when
     if when.latency is not None:
         bound = int(bucket_of(np.array([when.latency.above_ms * 1e6]))[0])
@@ -143,7 +143,7 @@ def _dense(found: pa.Table, name: str, numbers: Numbers, places: int) -> np.ndar
 def _by_track(
     hits: np.ndarray, trials: np.ndarray, tracks: list[str], steps: int, step_s: int, *, silent: bool
 ) -> Sums:
-    """The sums of each track; of one without any evidence only when silence counts."""
+    """The sums of each track; a track without evidence is included only when silence counts."""
     found = Sums({}, {}, step_s)
     for at, track in enumerate(tracks):
         own = slice(at * steps, (at + 1) * steps)

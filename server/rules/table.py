@@ -1,7 +1,7 @@
-"""The table `alerts`: every transition of an alert, and what that makes of it.
+"""The table `alerts`: every transition of an alert, and the state that results.
 
-Invariant: one insert is one evaluation: it lands whole or not at all, and writing it again changes nothing. Of an alert
-and its beginning the furthest transition counts, so two servers that evaluate alike write one alert.
+Invariant: one evaluation is one insert: it is stored whole or not at all, and writing it again changes nothing. Of an
+alert with one beginning the furthest transition counts, so two servers that agree write one alert.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.rules.alert import Alert
+from chronotope.server.rules.conditions import Subject
 from chronotope.server.rules.firing import State
-from chronotope.server.rules.judging import Subject
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _MAP = pa.map_(pa.string(), pa.string())
@@ -62,7 +62,7 @@ def write_alerts(store: Store, standing: Sequence[Standing]) -> None:
 
 
 def read_alerts(store: Store, resolved_after_ms: int) -> list[Standing]:
-    """Return the alerts that hold or fire, and those that fired and were resolved since an instant, oldest first."""
+    """Return alerts that hold or fire, and those that fired and were resolved since an instant, oldest first."""
     return [_standing(row) for row in store.query(_SQL, {"after": resolved_after_ms}).to_pylist()]
 
 

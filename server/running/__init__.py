@@ -1,1 +1,1 @@
-"""A running server put together: the one place where its parts are wired."""
+"""A running server, and an import of files, put together: begin with `server.py`."""

@@ -1,4 +1,4 @@
-"""Everything between flow records and the store, wired once for the server and the importer."""
+"""The way of flow records into the store, put together for the server and for imports."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def open_shared_writer(
     *,
     writer: str,
 ) -> SharedFlowWriter:
-    """As `open_flow_writer`, of a writer beside others.
+    """Return what `open_flow_writer` does, for a store that others write to as well.
 
     Args:
         owners: gets the claims of all of them.
@@ -101,7 +101,7 @@ def open_shared_writer(
 
 
 def warm_up_flows() -> None:
-    """Compile, or load, what the first flows would have to wait for."""
+    """Compile, or load, the code that the first flows need."""
     row = np.zeros(1, FLOW)
     row["observer"] = CLIENT
     row["own"] = -1

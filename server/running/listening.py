@@ -1,4 +1,4 @@
-"""Sockets of the server: opened before anything else, so that a taken port is known at once."""
+"""Sockets of the server. They are opened before anything else, so that a taken port is known at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse_address(text: str, option: str) -> Address | None:
 
 
 def bind(address: Address | None, option: str, *, asked: bool) -> socket.socket | None:
-    """Open a listening socket. A default port that is taken is a warning and gives None; one asked for is an error.
+    """Open a listening socket. A taken default port gives a warning and None; a port that was asked for is an error.
 
     Raises:
         PortTaken: naming the option that changes it.

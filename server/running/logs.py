@@ -1,4 +1,4 @@
-"""Logs of the commands that run: messages are constants in the code, and what they are about follows as `key=value`."""
+"""Logs of commands on standard error. A message is a constant; its values follow as `key=value`."""
 
 from __future__ import annotations
 

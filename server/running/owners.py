@@ -1,4 +1,4 @@
-"""Who owns which address, as a running server and the commands know it: by configuration, and by the store."""
+"""Who owns which address, for a running server and for commands: by configuration and by the store."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.intermediaries.declared import intermediary_claims
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
-from chronotope.server.api.unattributed import Explain, Reason
+from chronotope.server.answers.unattributed import Explain, Reason
 
 
 def known_identities(store: Store, config: Config) -> KnownIdentities:
-    """Return who owns which address, by the configuration and by the store."""
+    """Return the owners of addresses by the configuration and by the store."""
     return KnownIdentities([*configured_owners(config), *read_claims(store)])
 
 
 def configured_owners(config: Config) -> list[Ownership]:
-    """Return who owns which address by the configuration."""
+    """Return the owners of addresses by the configuration."""
     return [*configured_claims(config.identities), *intermediary_claims(config.intermediaries)]
 
 
 def explain_by(known: KnownIdentities) -> Explain:
-    """Return what tells why addresses have no owner, by all claims that are known."""
+    """Return a function that tells why addresses have no owner, by all known claims."""
 
     def explain(
         addresses: Sequence[str], begin_ms: int, end_ms: int

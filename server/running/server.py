@@ -1,23 +1,35 @@
-"""A running server: sockets, web server, gRPC, span writer and store, started together and stopped in order.
+"""A running server, put together in one place: `open_server` names every part and how they are joined.
 
-Invariant: stopping first refuses new spans and writes those accepted, then answers every request that came, then closes
-the store.
+| part | made by |
+| --- | --- |
+| spans: decode, pair, write | `spans.py` |
+| flows: attribute, write | `flows.py` |
+| owners of addresses | `owners.py` |
+| rules, notifications, stream of changes | `alerting.py` |
+| routes and OpenAPI | `server/api/app.py`; routes that receive data are in `ingest` |
+| threads: intermediaries, events, metrics, catalogue | `_background` below |
+| sockets; web server | `listening.py`; `web.py` |
+
+`importing.py` joins the same parts for files. Invariant: stopping first refuses new data and writes what was accepted,
+then answers every request that came, then closes the store.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flask import Blueprint
 from prometheus_client import CollectorRegistry
 
 from chronotope.ingest.flows.queue import FlowQueue
 from chronotope.ingest.flows.receiver import flows_blueprint
 from chronotope.ingest.flows.rows import FlowVocabulary
+from chronotope.ingest.identity.known import KnownIdentities
 from chronotope.ingest.intermediaries.resolver import IntermediaryResolver
 from chronotope.ingest.metrics.sources.collector import MetricsCollector
 from chronotope.ingest.otlp.decode import OtlpDecoder
@@ -34,7 +46,7 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.api.stream import stream_routes
 from chronotope.server.api.unattributed import unattributed_routes
-from chronotope.server.context.refresh import CatalogueKeeper, says_something
+from chronotope.server.context.refresh import CatalogueRefresh, has_catalogue
 from chronotope.server.delivery.stream import MOST_CLIENTS
 from chronotope.server.detection.thread import EventThread
 from chronotope.server.evidence.settings import Settings, now_ms
@@ -52,18 +64,18 @@ _GIVE_UP_S = 20
 
 
 class Background(Protocol):
-    """What works in a thread of its own beside the requests."""
+    """A part that works in a thread of its own beside the requests."""
 
     def start(self) -> None:
         """Begin."""
 
     def stop(self, timeout_s: float) -> None:
-        """Begin no more work, and wait for what is under way; what takes longer meets a closed store and ends."""
+        """Begin no more work, and wait for what runs. What takes longer meets a closed store and ends."""
 
 
 @dataclass(slots=True)
 class Server:
-    """What runs, and how it ends."""
+    """The parts of a server that runs, and how it starts and stops."""
 
     store: Store
     vocabulary: Vocabulary
@@ -94,12 +106,12 @@ class Server:
             event.set()
 
     def warm_up(self) -> None:
-        """Compile in the background what the first spans need; those that come before it is done wait for it."""
+        """Compile in the background what the first spans and flows need; data that comes earlier waits for it."""
         threading.Thread(target=warm_up, args=(self.decoder,), name="warm-up", daemon=True).start()
         threading.Thread(target=warm_up_flows, name="warm-up-flows", daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse new spans, write what was accepted, answer what was asked, close the store."""
+        """Refuse new data, write what was accepted, answer the requests that came, close the store."""
         giving_up = threading.Timer(_GIVE_UP_S, self._give_up)
         giving_up.daemon = True
         giving_up.start()
@@ -123,53 +135,77 @@ def open_server(
     sockets: Sequence[socket.socket],
     grpc_address: tuple[Address, bool] | None,
 ) -> Server:
-    """Wire a server over an open store; it is migrated first. Nothing listens until `start`.
+    """Wire a server over an open store, which is migrated first. Nothing listens until `start`.
 
     Args:
+        store: open.
+        config: of the server.
         sockets: listening sockets for HTTP.
         grpc_address: where OTLP/gRPC listens, and whether somebody asked for it; None for nowhere.
     """
     migrate(store)
+    settings = Settings(
+        retention=_apply_retention(store, config), change_window_s=config.events.change_window, events=config.events
+    )
+    registry, owners, limit = CollectorRegistry(), known_identities(store, config), config.limits.max_body_bytes
+    vocabulary, addresses = Vocabulary(), FlowVocabulary()
+    decoder = OtlpDecoder(vocabulary)
+    flows, flows_give_up = open_flow_queue(store, config, addresses, owners, registry)
+    span_queue, spans_give_up = open_span_queue(store, config, vocabulary, owners, registry, flows.claim)
+    alerting = open_alerting(store, config, settings, registry)
+    receiving = _receiving_routes(store, config, decoder, span_queue, flows, addresses)
+    answering = [unattributed_routes(store, settings, explain_by(owners)), stream_routes(alerting.hub)]
+    app = create_app(store, settings, blueprints=[*receiving, *answering], registry=registry)
+    web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
+    server = Server(store, vocabulary, span_queue, flows, decoder, (spans_give_up, flows_give_up), web)
+    server.background = [alerting, *_background(store, config, owners, registry)]
+    if grpc_address is not None:
+        _open_grpc(server, *grpc_address, limit)
+    return server
+
+
+def _apply_retention(store: Store, config: Config) -> dict[str, int | None]:
+    """Set how long the store keeps what; return level → seconds."""
     embedded = store.location.embedded
-    kept = config.retention.kept_s(embedded=embedded)
+    levels = config.retention.kept_s(embedded=embedded)
     others = {
         "spans": config.retention.spans if embedded else config.spans_kept_s,
         "flows": config.retention.flows,
         "alerts": config.retention.alerts_kept_s(embedded=embedded),
     }
-    apply_retention(store, {**kept, **others})
-    vocabulary, registry = Vocabulary(), CollectorRegistry()
-    decoder = OtlpDecoder(vocabulary)
-    owners = known_identities(store, config)
-    addresses = FlowVocabulary()
-    flows, flows_give_up = open_flow_queue(store, config, addresses, owners, registry)
-    span_queue, spans_give_up = open_span_queue(store, config, vocabulary, owners, registry, flows.claim)
-    limit = config.limits.max_body_bytes
-    blueprints = [
+    apply_retention(store, {**levels, **others})
+    return levels
+
+
+def _receiving_routes(
+    store: Store,
+    config: Config,
+    decoder: OtlpDecoder,
+    span_queue: SpanQueue,
+    flows: FlowQueue,
+    addresses: FlowVocabulary,
+) -> list[Blueprint]:
+    limit, aliases = config.limits.max_body_bytes, config.final_aliases
+    return [
         traces_blueprint(decoder, span_queue.put, limit),
-        observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
-        changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=config.final_aliases),
+        observations_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=aliases),
+        changes_blueprint(store, clock=now_ms, max_body_bytes=limit, aliases=aliases),
         identities_blueprint(flows.claim, clock=now_ms, max_body_bytes=limit),
-        unattributed_routes(store, Settings(retention=kept), explain_by(owners)),
         flows_blueprint(addresses, flows.put, clock=now_ms, max_body_bytes=limit),
     ]
-    settings = Settings(retention=kept, change_window_s=config.events.change_window, events=config.events)
-    alerting = open_alerting(store, config, settings, registry)
-    blueprints.append(stream_routes(alerting.hub))
-    app = create_app(store, settings, blueprints=blueprints, registry=registry)
-    web = WebServer(app, sockets, limit + _SLACK_BYTES, MOST_CLIENTS)
-    server = Server(store, vocabulary, span_queue, flows, decoder, (spans_give_up, flows_give_up), web)
-    server.background += [alerting, IntermediaryResolver(store, config, owners, registry).rounds]
-    server.background.append(EventThread(store, config.events, now_ms, registry).rounds)
+
+
+def _background(
+    store: Store, config: Config, owners: KnownIdentities, registry: CollectorRegistry
+) -> Iterator[Background]:
+    yield IntermediaryResolver(store, config, owners, registry).rounds
+    yield EventThread(store, config.events, now_ms, registry).rounds
     if config.metrics.prometheus or config.metrics.targets:
-        server.background.append(MetricsCollector(store, config, owners.snapshot, registry).rounds)
-    if says_something(config):
-        catalogue = CatalogueKeeper(store, config, now_ms)
-        catalogue.round()  # a catalogue that cannot be read is told at the start
-        server.background.append(catalogue.rounds)
-    if grpc_address is not None:
-        _open_grpc(server, *grpc_address, limit)
-    return server
+        yield MetricsCollector(store, config, owners.snapshot, registry).rounds
+    if has_catalogue(config):
+        catalogue = CatalogueRefresh(store, config, now_ms)
+        catalogue.round()  # a catalogue that cannot be read is reported at the start
+        yield catalogue.rounds
 
 
 def _open_grpc(server: Server, address: Address, asked: bool, limit: int) -> None:

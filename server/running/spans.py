@@ -1,4 +1,4 @@
-"""Everything between decoded spans and the store, wired once for the server, the importer and the demo."""
+"""The way of decoded spans into the store, put together for the server, the demo and imports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Insert = Callable[[str, pa.Table, str], None]
 
 @dataclass(slots=True)
 class Resolver:
-    """Turns hints of a batch into nodes by the owners, those of the batch among them, and the configured aliases."""
+    """Turns a batch's hints about peers into nodes, by owners of addresses (those in the batch too) and aliases."""
 
     vocabulary: Vocabulary
     owners: KnownIdentities
@@ -121,7 +121,7 @@ def open_span_queue(
 
 
 def warm_up(decoder: OtlpDecoder) -> None:
-    """Compile, or load, what the first spans would have to wait for: some seconds on a machine's first start."""
+    """Compile, or load, the code that the first spans need: some seconds on a machine's first start."""
     vocabulary = Vocabulary()
     row = np.zeros(1, SPAN)
     row["service"], row["peer"] = vocabulary.service("service"), -1

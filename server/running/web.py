@@ -1,7 +1,7 @@
-"""The web server around the application: its own refusals are problems too, and it stops without dropping an answer.
+"""The web server around the application. Its own refusals are problems too, and it stops without dropping an answer.
 
-Invariant: every request that reached the application is answered before `stop` closes its connection, unless that takes
-longer than the time given.
+Invariant: `stop` closes a connection only after every request that reached the application is answered, unless that
+takes longer than the given time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOOK_AGAIN_S = 0.02
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]
-    """What the web server refuses by itself: HTTP it cannot parse, headers or bodies beyond all limits."""
+    """A refusal of the web server itself: HTTP that cannot be parsed, headers or bodies beyond all limits."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -46,7 +46,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class WebServer:
-    """Serves a WSGI application on sockets that listen already."""
+    """Serves a WSGI application on sockets that already listen."""
 
     def __init__(
         self, app: Callable[..., Any], sockets: Sequence[socket.socket], max_body_bytes: int, streams: int = 0
@@ -75,9 +75,9 @@ class WebServer:
         self._server.run()
 
     def stop(self, timeout_s: float) -> None:
-        """Listen no more, let the requests that came be answered, then close every connection.
+        """Stop listening, let the requests that came be answered, then close every connection.
 
-        The sockets belong to the thread that runs: what changes them is handed to it.
+        The sockets belong to the thread that runs: it makes the changes.
         """
         self._in_loop(lambda: [wasyncore.dispatcher.close(server) for server in self._listening])
         deadline = time.monotonic() + timeout_s

@@ -11,7 +11,7 @@ from chronotope.ingest.identity.known import KnownIdentities
 from chronotope.ingest.identity.owners import Ownership
 from chronotope.ingest.records.identities import claims_table
 from chronotope.schema.storage.store import Store
-from chronotope.server.api.unattributed import UnattributedParameters, answer_unattributed
+from chronotope.server.answers.unattributed import UnattributedParameters, answer_unattributed
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.running.owners import explain_by
 

@@ -17,7 +17,7 @@ from chronotope.server.api.app import create_app
 from chronotope.server.context.catalogue import read_catalogue, resolve
 from chronotope.server.context.changes import changes_between
 from chronotope.server.context.records import ago
-from chronotope.server.context.refresh import CatalogueKeeper, write_facts
+from chronotope.server.context.refresh import CatalogueRefresh, write_facts
 from chronotope.server.events.event import Event, event_id
 from chronotope.server.events.table import write_events
 from chronotope.server.evidence.settings import Settings
@@ -115,7 +115,7 @@ def test_an_earlier_graph_shows_what_was_said_then(owned: tuple[Store, FlaskClie
     """A team hands its service over; nodes of one team are one node, also then."""
     store, client = owned
     path, now = tmp_path / "owners.yaml", [AT_MS]
-    keeper = CatalogueKeeper(store, Config(catalogue=[str(path)]), lambda: now[0])
+    keeper = CatalogueRefresh(store, Config(catalogue=[str(path)]), lambda: now[0])
     for team in ("old", "new"):
         path.write_text(yaml.safe_dump({"services": {"post": {"team": team}}}))
         assert keeper.round() == 1
@@ -133,7 +133,7 @@ def test_attributes_of_identities_are_the_services(owned: tuple[Store, FlaskClie
     config = Config.model_validate(
         {"identities": [{"address": "10.0.0.1", "service": "ops/probe", "attributes": {"team": "watch"}}]}
     )
-    CatalogueKeeper(store, config, lambda: AT_MS).round()
+    CatalogueRefresh(store, config, lambda: AT_MS).round()
     assert attributes(client, "ops/probe") == {"team": "watch"}
 
 

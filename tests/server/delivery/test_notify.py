@@ -21,11 +21,11 @@ from chronotope.schema.config.delivery import DeliverySection
 from chronotope.schema.errors import InvalidConfig
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
-from chronotope.server.delivery.notify import Teller, tellers_of
+from chronotope.server.delivery.notify import Notifier, notifiers_of
 from chronotope.server.evidence.settings import now_ms
 from chronotope.server.rules.alert import Alert
+from chronotope.server.rules.conditions import Subject
 from chronotope.server.rules.firing import State
-from chronotope.server.rules.judging import Subject
 from chronotope.server.rules.table import Standing
 
 
@@ -55,11 +55,11 @@ class Told:
     def __init__(self, store: Store, delivery: dict[str, Any]) -> None:
         self.registry = CollectorRegistry()
         config = Config.model_validate({"delivery": delivery}).delivery
-        self.tellers: list[Teller] = tellers_of(config, store, self.registry, now_ms)
+        self.notifiers: list[Notifier] = notifiers_of(config, store, self.registry, now_ms)
 
-    def hear(self, *alerts: Standing) -> None:
-        for teller in self.tellers:
-            teller.hear(alerts, True)
+    def update(self, *alerts: Standing) -> None:
+        for notifier in self.notifiers:
+            notifier.update(alerts, True)
 
     def count(self, receiver: str, outcome: str) -> float:
         labels = {"receiver": receiver, "outcome": outcome}
@@ -69,13 +69,13 @@ class Told:
 @contextmanager
 def telling(store: Store, **delivery: Any) -> Iterator[Told]:
     own = Told(store, {"timeout": 1, **delivery})
-    for teller in own.tellers:
-        teller.rounds.start()
+    for notifier in own.notifiers:
+        notifier.rounds.start()
     try:
         yield own
     finally:
-        for teller in own.tellers:
-            teller.rounds.stop(5)
+        for notifier in own.notifiers:
+            notifier.rounds.stop(5)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -93,15 +93,15 @@ def test_a_webhook_is_told_once_in_order_and_can_verify_it(store: Store) -> None
     now = now_ms()
     first, second = standing("a", now - 2000), standing("b", now - 1000)
     with endpoint() as peer:
-        with telling(store, webhooks=[{"url": f"{peer.url}/x", "name": "hook", "secret": "k€y"}]) as told:
-            told.hear(first, second)
+        with telling(store, webhooks=[{"url": f"{peer.url}/x", "name": "hook", "secret": "k€y"}]) as notified:
+            notified.update(first, second)
             peer.wait_for(2)
-            told.hear(standing("a", now - 2000, now), second)
+            notified.update(standing("a", now - 2000, now), second)
             peer.wait_for(3)
-            told.hear(standing("a", now - 2000, now), second)
-            wait_until(lambda: told.count("hook", "delivered") == 3)
+            notified.update(standing("a", now - 2000, now), second)
+            wait_until(lambda: notified.count("hook", "delivered") == 3)
         with telling(store, webhooks=[{"url": f"{peer.url}/x", "name": "hook"}]) as again:  # as after a restart
-            again.hear(standing("a", now - 2000, now), second)
+            again.update(standing("a", now - 2000, now), second)
             time.sleep(0.5)
         assert said(peer) == [("a", "firing"), ("b", "firing"), ("a", "resolved")]
         for request in peer.requests:
@@ -118,11 +118,13 @@ def test_after_failures_it_goes_on_where_it_was(store: Store) -> None:
     answers = iter([503, 500, 200, 200])
     with endpoint() as peer:
         peer.answer = lambda _: (next(answers), {}, b"")
-        with telling(store, webhooks=[{"url": peer.url, "name": "hook"}]) as told:
-            told.hear(standing("a", now - 2000), standing("b", now - 1000))
-            wait_until(lambda: told.count("hook", "delivered") == 2)
-            assert told.count("hook", "failed") == 2
-            wait_until(lambda: told.registry.get_sample_value("chronotope_receiver_failing", {"receiver": "hook"}) == 0)
+        with telling(store, webhooks=[{"url": peer.url, "name": "hook"}]) as notified:
+            notified.update(standing("a", now - 2000), standing("b", now - 1000))
+            wait_until(lambda: notified.count("hook", "delivered") == 2)
+            assert notified.count("hook", "failed") == 2
+            wait_until(
+                lambda: notified.registry.get_sample_value("chronotope_receiver_failing", {"receiver": "hook"}) == 0
+            )
     assert said(peer) == [("a", "firing")] * 3 + [("b", "firing")]
     assert len({request.json["id"] for request in peer.requests}) == 2
 
@@ -137,10 +139,10 @@ def test_one_that_hangs_keeps_nobody_else_waiting(store: Store) -> None:
     with endpoint() as slow, endpoint() as quick:
         slow.answer = hang
         hooks = [{"url": slow.url, "name": "slow"}, {"url": quick.url, "name": "quick"}]
-        with telling(store, webhooks=hooks, alertmanagers=[{"url": slow.url, "name": "am"}]) as told:
-            told.hear(standing("a", now_ms()))
+        with telling(store, webhooks=hooks, alertmanagers=[{"url": slow.url, "name": "am"}]) as notified:
+            notified.update(standing("a", now_ms()))
             quick.wait_for(1)
-            wait_until(lambda: told.count("slow", "failed") >= 1 and told.count("am", "failed") >= 1)
+            wait_until(lambda: notified.count("slow", "failed") >= 1 and notified.count("am", "failed") >= 1)
         released.set()
 
 
@@ -148,18 +150,18 @@ def test_what_is_refused_for_good_or_too_old_is_dropped_and_counted(store: Store
     now = now_ms()
     with endpoint() as peer:
         peer.answer = lambda request: (400 if request.json["fingerprint"] == "bad" else 200, {}, b"")
-        with telling(store, webhooks=[{"url": peer.url, "name": "hook"}], give_up_after=60) as told:
-            told.hear(standing("old", now - 90_000), standing("bad", now - 2000), standing("good", now - 1000))
-            wait_until(lambda: told.count("hook", "delivered") == 1)
-            assert told.count("hook", "dropped") == 2
+        with telling(store, webhooks=[{"url": peer.url, "name": "hook"}], give_up_after=60) as notified:
+            notified.update(standing("old", now - 90_000), standing("bad", now - 2000), standing("good", now - 1000))
+            wait_until(lambda: notified.count("hook", "delivered") == 1)
+            assert notified.count("hook", "dropped") == 2
     assert said(peer) == [("bad", "firing"), ("good", "firing")]
 
 
 def test_a_new_receiver_is_told_of_what_fires_and_not_of_the_past(store: Store) -> None:
     now = now_ms()
-    with endpoint() as peer, telling(store, webhooks=[{"url": peer.url, "name": "hook"}]) as told:
-        told.hear(standing("over", now - 90_000, now - 60_000), standing("fires", now - 90_000))
-        wait_until(lambda: told.count("hook", "delivered") == 1)
+    with endpoint() as peer, telling(store, webhooks=[{"url": peer.url, "name": "hook"}]) as notified:
+        notified.update(standing("over", now - 90_000, now - 60_000), standing("fires", now - 90_000))
+        wait_until(lambda: notified.count("hook", "delivered") == 1)
     assert said(peer) == [("fires", "firing")]
 
 
@@ -194,11 +196,11 @@ def test_grafana_has_one_annotation_for_an_alert_though_an_answer_was_lost(store
     entry = {"url": "", "name": "graf", "token_file": str(tmp_path / "token"), "tags": ["chronotope", "prod"]}
     with endpoint() as peer:
         peer.answer = grafana.answer
-        with telling(store, grafana=[entry | {"url": peer.url}]) as told:
-            told.hear(standing("a", now - 2000))
-            wait_until(lambda: told.count("graf", "delivered") == 1)
-            told.hear(standing("a", now - 2000, now))
-            wait_until(lambda: told.count("graf", "delivered") == 2)
+        with telling(store, grafana=[entry | {"url": peer.url}]) as notified:
+            notified.update(standing("a", now - 2000))
+            wait_until(lambda: notified.count("graf", "delivered") == 1)
+            notified.update(standing("a", now - 2000, now))
+            wait_until(lambda: notified.count("graf", "delivered") == 2)
     (kept,) = grafana.kept.values()
     assert (kept["time"], kept["timeEnd"]) == (now - 2000, now)
     assert kept["tags"][:4] == ["chronotope", "prod", "rule:r", "severity:info"]
@@ -210,11 +212,11 @@ def test_alertmanagers_are_told_again_and_of_the_end(store: Store) -> None:
     many = [standing(f"a{at}", now - 1000) for at in range(600)]
     with endpoint() as one, endpoint() as two:
         managers = [{"url": one.url, "headers": {"X-Scope-OrgID": "t"}}, {"url": two.url}]
-        with telling(store, alertmanagers=managers, resend=5) as told:
-            told.hear(*many)
+        with telling(store, alertmanagers=managers, resend=5) as notified:
+            notified.update(*many)
             two.wait_for(2)
             one.wait_for(2)
-            told.hear(standing("a0", now - 1000, now), standing("long ago", now - 9_000_000, now - 8_000_000))
+            notified.update(standing("a0", now - 1000, now), standing("long ago", now - 9_000_000, now - 8_000_000))
             one.wait_for(3)
             one.wait_for(4)  # the next round
     assert [len(request.json) for request in one.requests[:4]] == [500, 100, 1, 1]
@@ -227,4 +229,4 @@ def test_alertmanagers_are_told_again_and_of_the_end(store: Store) -> None:
 def test_a_secret_that_cannot_be_read_is_an_error_that_says_so(store: Store, tmp_path: Path) -> None:
     config = DeliverySection.model_validate({"webhooks": [{"url": "http://a", "secret_file": str(tmp_path / "none")}]})
     with pytest.raises(InvalidConfig, match=r"none: the secret cannot be read: No such file"):
-        tellers_of(config, store, CollectorRegistry(), now_ms)
+        notifiers_of(config, store, CollectorRegistry(), now_ms)

@@ -24,7 +24,7 @@ from chronotope.schema.config.config import Config
 from chronotope.schema.config.events import EventsSection
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import find_events
+from chronotope.server.detection.watcher import find_events
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event
 from chronotope.server.events.table import read_events
 

@@ -11,10 +11,10 @@ from chronotope.schema.config.events import EventsSection
 from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import format_time
-from chronotope.server.detection.watching import find_events
+from chronotope.server.detection.watcher import find_events
 from chronotope.server.rules.backtest import check_rules
 from chronotope.server.rules.catalog import Catalog, read_catalog
-from chronotope.server.rules.evaluating import evaluate
+from chronotope.server.rules.evaluation import evaluate
 from chronotope.server.rules.firing import State, transitions
 from chronotope.server.rules.sums import SharedSums
 

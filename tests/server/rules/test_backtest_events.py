@@ -9,7 +9,7 @@ from chronotope.schema.config.events import EventsSection
 from chronotope.schema.observations import observation_table
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import find_events
+from chronotope.server.detection.watcher import find_events
 from chronotope.server.events.event import VANISHED, Event, edge_of, event_id
 from chronotope.server.events.table import read_events, write_events
 from chronotope.server.rules.backtest import check_rules

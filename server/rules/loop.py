@@ -1,8 +1,8 @@
-"""Evaluate all rules once a bucket, and keep their alerts: the one place of rules with a clock and a thread.
+"""Evaluate all rules once a bucket, and keep their alerts: the only part of rules with a clock and a thread.
 
-Invariant: an evaluation is of a bucket's end and of what the store has; its transitions are stored before anybody is
-told. States come from the store each time: a server that starts again, or another beside it, goes on from there. A rule
-that cannot be evaluated leaves its alerts as they are.
+Invariant: an evaluation is for a bucket's end, with what the store has then. Transitions are stored before listeners
+are called. States are read from the store each time: a server that starts again, or a second one, goes on from there. A
+rule that cannot be evaluated leaves its alerts as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from chronotope.server.evidence.settings import Settings
 from chronotope.server.rules.alert import Alert
 from chronotope.server.rules.catalog import read_catalog
 from chronotope.server.rules.disputes import Disputes
-from chronotope.server.rules.evaluating import Found, evaluate
+from chronotope.server.rules.evaluation import Found, evaluate
 from chronotope.server.rules.firing import State, transitions
 from chronotope.server.rules.sums import SharedSums
 from chronotope.server.rules.table import Standing, read_alerts, write_alerts
@@ -39,7 +39,7 @@ Listener = Callable[[Sequence[Standing], bool], None]
 
 
 class RuleMetrics:
-    """What `/metrics` says of rules: labels are those of the configuration, so their number is bounded."""
+    """The metrics of rules. Labels come from the configuration, so their number is bounded."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         named = ("rule", "severity")
@@ -62,8 +62,8 @@ class RuleMetrics:
 
 
 @dataclass(slots=True)
-class RulesDriver:
-    """Evaluates rules in a thread of its own, and tells listeners what stands."""
+class RuleLoop:
+    """Evaluates rules in a thread of its own, and passes the alerts and their states to listeners."""
 
     store: Store
     rules: Sequence[RuleEntry]
@@ -73,7 +73,7 @@ class RulesDriver:
     listeners: list[Listener] = field(default_factory=list)
     rounds: Repeating = field(init=False)
     _last_ms: int = 0
-    _told: bool = False
+    _written: bool = False
     _disputes: Disputes = field(default_factory=Disputes)
     _disputed: set[str] = field(default_factory=set)
 
@@ -93,11 +93,11 @@ class RulesDriver:
     def _next_bucket(self) -> None:
         at_ms = (self.settings.clock() - LAG_S * 1000) // _BUCKET_MS * _BUCKET_MS
         if at_ms > self._last_ms:
-            self._last_ms = at_ms  # a bucket that fails is skipped: others have other evidence
+            self._last_ms = at_ms  # a bucket that fails is skipped
             self.tick(at_ms)
 
     def tick(self, at_ms: int) -> None:
-        """Evaluate all rules at a bucket's end, store what changed, and tell listeners.
+        """Evaluate all rules at a bucket's end, store what changed, and call the listeners.
 
         Raises:
             StoreError: nothing is changed, or it will be found again.
@@ -110,10 +110,10 @@ class RulesDriver:
         if changed:
             write_alerts(self.store, changed)
         fired = [own for own in changed if own.state.fired_ms == at_ms]
-        # What fired before a crash may lack its event; writing one again is none more.
-        firing = fired if self._told else [own for own in _after(standing, changed, found) if own.state.firing]
+        # What fired before a crash may lack its event; an event that is written again is still one event.
+        firing = fired if self._written else [own for own in _after(standing, changed, found) if own.state.firing]
         write_events(self.store, [violation(own, self.settings.clock()) for own in firing])
-        self._told = True
+        self._written = True
         now = _after(standing, changed, found)
         self._count(now, fired, found)
         self.metrics.seconds.observe(time.perf_counter() - began)
@@ -121,7 +121,7 @@ class RulesDriver:
             listener(now, bool(changed))
 
     def _dispute(self, standing: Sequence[Standing], found: Mapping[str, Found], at_ms: int) -> None:
-        """Say it when another server undoes what this one writes: its rules are not the same."""
+        """Warn when another server undoes what this one writes: its rules differ."""
         disputed = self._disputes.see(standing, {rule.name for rule in self.rules}, found, at_ms)
         for name in sorted(disputed - self._disputed):
             logger.warning(
@@ -178,7 +178,7 @@ def violation(own: Standing, now_ms: int) -> Event:
 def _changes(
     standing: Sequence[Standing], rules: Sequence[RuleEntry], found: Mapping[str, Found], at_ms: int
 ) -> list[Standing]:
-    """The transitions of all rules at an instant; the alerts of a rule that is gone end."""
+    """The transitions of all rules at an instant; alerts of a removed rule end."""
     alerts: dict[str, Alert] = {own.alert.fingerprint: own.alert for own in standing}
     states: dict[str, dict[str, State]] = {}
     for own in standing:
@@ -196,7 +196,7 @@ def _changes(
 
 
 def _after(standing: Sequence[Standing], changed: Sequence[Standing], found: Mapping[str, Found]) -> list[Standing]:
-    """What stands after changes, with the texts of now; an alert that ended and began again stands twice."""
+    """The alerts after changes, with present texts; an alert that ended and began again is there twice."""
     fresh = {key: alert for one in found.values() for key, alert in one.alerts.items()}
     after = {(own.alert.fingerprint, own.state.since_ms): own for own in (*standing, *changed)}
     return [

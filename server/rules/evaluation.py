@@ -1,6 +1,6 @@
-"""Evaluate rules at one instant, from the store.
+"""Evaluate one rule at one instant, from the store.
 
-Invariant: the answer depends on the store and the instant alone, so every server finds the same.
+Invariant: the result depends only on the store and the instant, so every server finds the same.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from chronotope.schema.config.rules import RuleEntry
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import Outcome
+from chronotope.server.detection.watcher import Outcome
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event, EventEdge
 from chronotope.server.evidence.columns import keep_edges
 from chronotope.server.evidence.levels import plan_window
 from chronotope.server.rules.alert import Alert, alert_of
 from chronotope.server.rules.catalog import Catalog, matching
-from chronotope.server.rules.judging import Subject, judge, layer_names
+from chronotope.server.rules.conditions import Subject, judge, layer_names
 from chronotope.server.rules.sums import SharedSums
 
 MOST_ALERTS = 1000  # of one rule at a time: more say nothing that a person could read
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def is_of_events(rule: RuleEntry) -> bool:
-    """Whether a rule is about dependencies that came or went, and not about the graph of a window."""
+    """Return whether a rule is about dependencies that came or went, not about the graph of a window."""
     return rule.when.name in _EVENT_TYPES
 
 

@@ -13,7 +13,7 @@ from chronotope.schema.observations import observation_table
 from chronotope.schema.storage.store import Store
 from chronotope.server.events.table import read_events
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.rules.driver import RuleMetrics, RulesDriver
+from chronotope.server.rules.loop import RuleLoop, RuleMetrics
 from chronotope.server.rules.table import Standing, read_alerts
 
 T0 = 1_700_006_400
@@ -30,10 +30,10 @@ def store(store: Store) -> Store:
     return store
 
 
-def driver(store: Store, text: str = FORBIDDEN) -> tuple[RulesDriver, CollectorRegistry]:
+def driver(store: Store, text: str = FORBIDDEN) -> tuple[RuleLoop, CollectorRegistry]:
     registry = CollectorRegistry()
     settings = Settings(clock=lambda: (T0 + 3600) * 1000)
-    return RulesDriver(store, rules_of(text) if text else [], settings, RuleMetrics(registry)), registry
+    return RuleLoop(store, rules_of(text) if text else [], settings, RuleMetrics(registry)), registry
 
 
 def standing(store: Store) -> list[tuple[int, int, int]]:

@@ -1,27 +1,18 @@
-"""`GET /api/v1/culprits`: which services a present degradation likely comes from.
-
-Invariant: an answer is the same for the route and the command; one about past windows has a tag made from the data.
-"""
+"""Which services a present degradation likely comes from: parameters and answer of `/api/v1/culprits`."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 import msgspec
-from flask import Blueprint, Response
 from pydantic import Field
 
-from chronotope.schema.errors import Impossible, InvalidWindow
+from chronotope.schema.errors import Impossible
 from chronotope.schema.storage.store import Store
-from chronotope.schema.times import parse_duration, parse_time, shortened
-from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
+from chronotope.schema.times import shortened
+from chronotope.server.answers.answer import Answer, tagged
+from chronotope.server.answers.diff import BEFORE_PATTERN, parse_before
 from chronotope.server.answers.parameters import Layers, WindowParameters
-from chronotope.server.api.diff import BACK, BEFORE_PATTERN
-from chronotope.server.api.questions import described
-from chronotope.server.api.transfer import query, respond
-from chronotope.server.culprits.asking import find_culprits
-from chronotope.server.culprits.records import CulpritsAnswer, answer_of
+from chronotope.server.culprits.analysis import find_culprits
+from chronotope.server.culprits.records import answer_of
 from chronotope.server.evidence.directory import read_attributes, read_kinds
 from chronotope.server.evidence.settings import Settings
 
@@ -52,14 +43,7 @@ class CulpritsParameters(WindowParameters):
         start, end = self.interval(now_ms)
         if self.baseline is None or end <= start:
             return None, (start, end)
-        if BACK.match(self.baseline.strip()):
-            until = end - parse_duration(self.baseline.strip()[1:], name="baseline") * 1000
-        else:
-            until = parse_time(self.baseline, now_ms, name="baseline")
-        if until <= 0:
-            raise InvalidWindow(
-                f"baseline {shortened(self.baseline)} is not later than 1970-01-01, where time begins here"
-            )
+        until = parse_before(self.baseline, end, now_ms, name="baseline")
         if start < until < 2 * end - start:
             raise Impossible(
                 f"baseline {shortened(self.baseline)} overlaps the window; take one that ends before the window begins"
@@ -73,20 +57,4 @@ def answer_culprits(store: Store, settings: Settings, parameters: CulpritsParame
     found = find_culprits(store, settings, windows, parameters.layers, now_ms)
     attributes = read_attributes(store, found.plans[1].end_s * 1000)
     body = msgspec.json.encode(answer_of(found, read_kinds(store), attributes, parameters.limit))
-    past = windows[1][1] <= now_ms - SETTLED_AFTER_MS
-    return Answer(body, JSON, hashlib.blake2b(body, digest_size=12).hexdigest() if past else "")
-
-
-def culprits_routes(store: Store, settings: Settings) -> Blueprint:
-    """Return the route, described in `openapi`."""
-    routes = Blueprint("culprits", __name__)
-
-    @routes.get(PATH)
-    def culprits() -> Response:
-        return respond(answer_culprits(store, settings, query(CulpritsParameters), settings.clock()))
-
-    openapi: dict[str, Any] = {
-        PATH: described("Services that a degradation likely comes from.", CulpritsParameters, CulpritsAnswer)
-    }
-    routes.openapi = openapi  # type: ignore[attr-defined]
-    return routes
+    return tagged(body, windows[1][1], now_ms)

@@ -1,7 +1,4 @@
-"""`GET /api/v1/diff`: what changed between two times.
-
-Invariant: an answer about past windows has a tag made from the data, and is the same for the route and the command.
-"""
+"""What changed between two times: parameters and answer of `/api/v1/diff`."""
 
 from __future__ import annotations
 
@@ -9,27 +6,44 @@ import re
 from typing import Annotated, Literal
 
 import msgspec
-from flask import Blueprint, Response
 from pydantic import BeforeValidator, Field
 
 from chronotope.schema.errors import InvalidWindow
 from chronotope.schema.storage.store import Store
 from chronotope.schema.times import parse_duration, parse_time, shortened
-from chronotope.server.answers.graph import JSON, SETTLED_AFTER_MS, Answer
-from chronotope.server.answers.parameters import DURATION_PATTERN, MAX_LIMIT, TIME_PATTERN, Duration, Filters, Time
-from chronotope.server.api.transfer import query, respond
+from chronotope.server.answers.answer import JSON, Answer, is_settled
+from chronotope.server.answers.parameters import (
+    DURATION_PATTERN,
+    MAX_LIMIT,
+    TIME_PATTERN,
+    Duration,
+    Filters,
+    Time,
+    split_list,
+)
 from chronotope.server.diff.reading import read_diff
 from chronotope.server.diff.significance import DEFAULT_SIGNIFICANCE
 from chronotope.server.evidence.question import DEFAULT_LIMIT, Question
 from chronotope.server.evidence.settings import Settings
 
 PATH = "/api/v1/diff"
-BACK = re.compile(r"-[0-9]")
+_BACK = re.compile(r"-[0-9]")
 BEFORE_PATTERN = rf"^(-{DURATION_PATTERN[1:-1]}|{TIME_PATTERN[1:-1]})$"
 
 
-def _split(value: object) -> object:
-    return value.split(",") if isinstance(value, str) else value
+def parse_before(text: str, end_ms: int, now_ms: int, *, name: str) -> int:
+    """Return a time, or how long before an instant (`-1h`), as Unix milliseconds.
+
+    Raises:
+        InvalidTime, InvalidWindow: it cannot be understood, or is before 1970.
+    """
+    if _BACK.match(text.strip()):
+        found = end_ms - parse_duration(text.strip()[1:], name=name) * 1000
+    else:
+        found = parse_time(text, now_ms, name=name)
+    if found <= 0:
+        raise InvalidWindow(f"{name} {shortened(text)} is not later than 1970-01-01, where time begins here")
+    return found
 
 
 Before = Annotated[
@@ -41,7 +55,7 @@ Before = Annotated[
         max_length=64,
     ),
 ]
-Include = Annotated[tuple[Literal["unchanged"], ...], Field(min_length=1), BeforeValidator(_split)]
+Include = Annotated[tuple[Literal["unchanged"], ...], Field(min_length=1), BeforeValidator(split_list)]
 
 
 class DiffParameters(Filters):
@@ -64,12 +78,7 @@ class DiffParameters(Filters):
         """
         length_ms = parse_duration(self.window) * 1000
         after = parse_time(self.after, now_ms, name="after")
-        if BACK.match(self.before.strip()):
-            before = after - parse_duration(self.before.strip()[1:], name="before") * 1000
-        else:
-            before = parse_time(self.before, now_ms, name="before")
-        if before <= 0:
-            raise InvalidWindow(f"before {shortened(self.before)} is not later than 1970-01-01, where time begins here")
+        before = parse_before(self.before, after, now_ms, name="before")
         return self.wanted(max(before - length_ms, 0), before), self.wanted(max(after - length_ms, 0), after)
 
 
@@ -84,17 +93,6 @@ def answer_diff(store: Store, settings: Settings, parameters: DiffParameters, no
         significance=parameters.significance,
         unchanged="unchanged" in parameters.include,
     )
-    past = max(question.end_ms for question in questions) <= now_ms - SETTLED_AFTER_MS
-    asked = f"{parameters.significance:g}{''.join(parameters.include)[:1]}"
-    return Answer(msgspec.json.encode(found), JSON, f"diff-{asked}-{tag}" if past else "")
-
-
-def diff_routes(store: Store, settings: Settings) -> Blueprint:
-    """Return the route; `openapi` describes it with the other reading routes."""
-    routes = Blueprint("diff", __name__)
-
-    @routes.get(PATH)
-    def diff() -> Response:
-        return respond(answer_diff(store, settings, query(DiffParameters), settings.clock()))
-
-    return routes
+    past = is_settled(max(question.end_ms for question in questions), now_ms)
+    options = f"{parameters.significance:g}{''.join(parameters.include)[:1]}"
+    return Answer(msgspec.json.encode(found), JSON, f"diff-{options}-{tag}" if past else "")

@@ -1,16 +1,17 @@
-"""Who explains the symptoms: a ranking of services. Pure.
+"""Rank the services that explain the symptoms. Pure.
 
-Each symptom that changed has a weight: its effect (the abnormal part of what it is now) times its share of the cost of
-all symptoms of its sort (times, errors, calls) in its layer. A symptom of a service points to that service. One of a
-call points to both ends, and to an end the more, the more of its calls show it: a slow network before cart slows all
-calls to cart, a starved frontend all that it makes. What one service explains, no other need explain: the service that
-explains most is taken, its symptoms are struck out, and so on (greedy set cover, as "explaining away").
+Each symptom that changed has a weight: its effect (the abnormal part of its present value) times its share of the cost
+of all symptoms of its sort (times, errors, calls) in its layer. A symptom of a service points to that service. A
+symptom of a call points to both ends, and more to an end, the more of its calls show it: a slow network before cart
+slows all calls to cart, a starved frontend slows all calls that it makes. What one service explains, no other needs to
+explain: the service that explains most is taken, its symptoms are removed, and so on (greedy set cover, "explaining
+away").
 
-Sources: own time and errors without the callees' as evidence that does not travel up to callers is the idea of
-MicroHECL (Liu et al., ICSE-SEIP 2021) and CIRCA (Li et al., KDD 2022: a service is a cause when its metrics change
-though its callees' do not explain it); effects against a baseline's spread are BARO's (Pham et al., FSE 2024); the
-generality of links is the spectrum idea of MicroRank (Yu et al., WWW 2021) on edges instead of traces. A random walk
-(MonitorRank, Kim et al., SIGMETRICS 2013) is not used: on the benchmark it is a baseline, and worse.
+Sources: own time and own errors, without those of callees, as evidence that does not travel up to callers: MicroHECL
+(Liu et al., ICSE-SEIP 2021) and CIRCA (Li et al., KDD 2022: a service is a cause when its metrics change though its
+callees' do not explain it). Effects against a baseline's spread: BARO (Pham et al., FSE 2024). The generality of links:
+the spectrum of MicroRank (Yu et al., WWW 2021), on edges instead of traces. A random walk (MonitorRank, Kim et al.,
+SIGMETRICS 2013) is not used: on the benchmark it is a baseline, and worse.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ _SILENT = 0.1  # of the calls are left at most: the callee may be gone, not only
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """A service, the weight that it alone explains, and its symptoms by weight, numbers into the symptoms."""
+    """A service, the weight that it alone explains, and its symptoms by weight, as numbers."""
 
     service: int
     weight: float
     symptoms: list[int]
 
 
-def blame(
+def rank_services(
     symptoms: Symptoms, effects: Effects, unseen: set[tuple[int, int, int]], prior: Array, most: int = MOST
 ) -> list[Culprit]:
     """Return the services that explain the symptoms, the likeliest first.
@@ -84,7 +85,7 @@ def weigh(symptoms: Symptoms, effects: Effects) -> Array:
 def _pointers(
     symptoms: Symptoms, effects: Effects, weights: Array, unseen: set[tuple[int, int, int]]
 ) -> tuple[Array, Array, Array]:
-    """(symptom, service, how far it points there, 0 to 1) of those that changed, as columns."""
+    """(symptom, service, how much it points there, 0 to 1) of the symptoms that changed, as columns."""
     at = np.flatnonzero(weights > 0)
     itself = symptoms.source[at] == symptoms.target[at]
     gone = effects.after[at] <= _SILENT * effects.before[at]
@@ -101,7 +102,7 @@ def _pointers(
 
 
 def _hidden(symptoms: Symptoms, at: Array, unseen: set[tuple[int, int, int]]) -> tuple[Array, Array, Array]:
-    """Own times point as far to callees whose calls this layer does not see."""
+    """Own times point equally to callees whose calls this layer does not see."""
     callees: dict[tuple[int, int], list[int]] = {}
     for layer, caller, callee in sorted(unseen):
         callees.setdefault((layer, caller), []).append(callee)
@@ -117,7 +118,7 @@ def _hidden(symptoms: Symptoms, at: Array, unseen: set[tuple[int, int, int]]) ->
 
 
 def _generality(symptoms: Symptoms, effects: Effects, weights: Array) -> tuple[Array, Array]:
-    """How many of the calls at its source, and at its target, show a call's symptom, as a part of those that could."""
+    """For each symptom of a call: which part of the calls at its source, and at its target, show it."""
     parts = np.zeros(len(symptoms)), np.zeros(len(symptoms))
     changed = weights > 0
     size = int(max(symptoms.source.max(initial=0), symptoms.target.max(initial=0))) + 1

@@ -1,8 +1,8 @@
-"""Ask the store who the culprits are: what the route and the command both call.
+"""Analyse two windows: read them, find what changed, and rank the services that explain it.
 
-Invariant: the baseline is a window of the same length before the present one. Where none is asked for and the window
-just before has too little traffic to compare with (a collector was off, a night without load), it reaches back until
-it has enough, and the answer says so.
+Invariant: the baseline is a window of the same length before the present one. If no baseline is given, and the window
+just before has too little traffic to compare with (a collector was off, a night without load), the baseline reaches
+back until it has enough, and the answer says so.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from chronotope.schema.storage.store import Store
 from chronotope.server.context.changes import changes_between
-from chronotope.server.culprits.blame import Culprit, blame
 from chronotope.server.culprits.effects import Effects, effects_of
+from chronotope.server.culprits.ranking import Culprit, rank_services
 from chronotope.server.culprits.reading import read_layers
-from chronotope.server.culprits.symptoms import LayerSlots, Symptoms, symptoms_of
+from chronotope.server.culprits.symptoms import LayerSums, Symptoms, symptoms_of
 from chronotope.server.events.event import Event
 from chronotope.server.evidence.levels import Plan, plan_window
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.evidence.statement import during
-from chronotope.server.evidence.sub_windows import plan_slots
+from chronotope.server.evidence.sub_windows import plan_sub_windows
 
 CHANGES_S = 3600  # before the window: changes so recent make their service more likely a cause
 CHANGE_FACTOR = 2.0
@@ -33,8 +33,8 @@ _STEPS = 6  # of a window's length: how finely a longer baseline is cut
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What two windows say: symptoms among services `names`, what changed of them, and who explains it."""
+class Analysis:
+    """What two windows show: symptoms among services `names`, what changed, and who explains it."""
 
     plans: tuple[Plan, Plan]
     longer: bool  # the baseline reaches back further than one window
@@ -53,7 +53,7 @@ def find_culprits(
     windows: tuple[tuple[int, int] | None, tuple[int, int]],
     layers: Sequence[str],
     now_ms: int,
-) -> Findings:
+) -> Analysis:
     """Return who explains what changed between two windows.
 
     Args:
@@ -71,38 +71,46 @@ def find_culprits(
     asked = windows[0] or _just_before(store, settings, present, now_ms)
     baseline = plan_window(*asked, settings.retention, now_ms)
     longer = windows[0] is None and baseline.seconds > present.seconds
-    slots = plan_slots(baseline, settings.retention, now_ms), plan_slots(present, settings.retention, now_ms)
-    if longer and baseline.resolution_s <= slots[1].slot_s:  # most of it is empty: in slots as fine as the present
-        count = baseline.seconds // slots[1].slot_s
-        slots = replace(slots[1], start_s=baseline.end_s - count * slots[1].slot_s, count=count), slots[1]
-    names, found = read_layers(store, slots, layers)
+    sub_windows = (
+        plan_sub_windows(baseline, settings.retention, now_ms),
+        plan_sub_windows(present, settings.retention, now_ms),
+    )
+    if (
+        longer and baseline.resolution_s <= sub_windows[1].length_s
+    ):  # most of it is empty: in sub-windows as fine as the present
+        count = baseline.seconds // sub_windows[1].length_s
+        sub_windows = (
+            replace(sub_windows[1], start_s=baseline.end_s - count * sub_windows[1].length_s, count=count),
+            sub_windows[1],
+        )
+    names, found = read_layers(store, sub_windows, layers)
     symptoms = symptoms_of(found)
     effects = effects_of(symptoms)
     changes = changes_between(store, (present.start_s - CHANGES_S) * 1000, present.end_s * 1000)
     place = {name: at for at, name in enumerate(names)}
     prior = np.ones(len(names))
     prior[[place[one.service] for one in changes if one.service in place]] = CHANGE_FACTOR
-    return Findings(
+    return Analysis(
         (baseline, present),
         longer,
         names,
         [layer.layer for layer in found],
         symptoms,
         effects,
-        blame(symptoms, effects, _unseen(found), prior) if len(symptoms) else [],
+        rank_services(symptoms, effects, _unseen(found), prior) if len(symptoms) else [],
         _callees(found),
         changes,
     )
 
 
-def _unseen(layers: list[LayerSlots]) -> set[tuple[int, int, int]]:
+def _unseen(layers: list[LayerSums]) -> set[tuple[int, int, int]]:
     """(layer, caller, callee) of calls that other layers saw."""
     pairs = [set(zip(layer.source.tolist(), layer.target.tolist(), strict=True)) for layer in layers]
     every = set().union(*pairs)
     return {(at, *pair) for at, own in enumerate(pairs) for pair in every - own if pair[0] != pair[1]}
 
 
-def _callees(layers: list[LayerSlots]) -> dict[int, set[int]]:
+def _callees(layers: list[LayerSums]) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     for layer in layers:
         for source, target in zip(layer.source.tolist(), layer.target.tolist(), strict=True):
@@ -112,7 +120,7 @@ def _callees(layers: list[LayerSlots]) -> dict[int, set[int]]:
 
 
 def _just_before(store: Store, settings: Settings, present: Plan, now_ms: int) -> tuple[int, int]:
-    """The window just before the present one, longer where that has too little traffic; in Unix milliseconds."""
+    """The window just before the present one, longer where that has too little traffic; Unix milliseconds."""
     step = max(present.seconds // _STEPS // 10 * 10, 10)
     count, width = -(-_LOOK_BACK_S // step), -(-present.seconds // step)
     start = max(present.start_s - count * step, 0)

@@ -1,7 +1,7 @@
 """Whether a condition holds, for every edge, service or circle and every step of time. Pure.
 
-Invariant: a condition is judged on whole windows of the rule's length that end where a step ends; what cannot be judged
-(too few calls, no evidence) does not hold. Layers are judged apart; a condition holds when it does in one of them.
+Invariant: a condition is judged on whole windows of the rule's length that end where a step ends. What cannot be judged
+(too few calls, no evidence) does not hold. Layers are judged apart; a condition holds when it holds in one of them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def layer_names(bits: int) -> list[str]:
 
 
 def _of_reporters(hits: Tracks, trials: Tracks) -> tuple[Tracks, Tracks]:
-    """In layer ipc what the target reported counts where the source is silent; the tracks become layers."""
+    """In layer ipc the target's reports count where the source has none; tracks become layers."""
     if BY_TARGET in trials:
         others = hits.pop(BY_TARGET), trials.pop(BY_TARGET)
         own = hits.get("ipc", np.zeros_like(others[0])), trials.get("ipc", np.zeros_like(others[1]))
@@ -98,7 +98,7 @@ def _of_reporters(hits: Tracks, trials: Tracks) -> tuple[Tracks, Tracks]:
 
 
 def _windows(sums: np.ndarray, width: int) -> np.ndarray:
-    """Sums of every `width` neighbouring steps, [E, T] to [E, T - width + 1]; corrections leave none below 0."""
+    """Sums of every `width` neighbouring steps, [E, T] to [E, T - width + 1]; negative sums become 0."""
     if width == 1:
         return np.asarray(np.maximum(sums, 0))
     running = np.cumsum(sums, 1)
@@ -113,7 +113,7 @@ def _edge_values(
     shape: tuple[int, int],
     seconds: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The measure where the condition holds (the most extreme of the layers), and the bits of the layers."""
+    """The measure where the condition holds (the most extreme of the layers), and the layers as bits."""
     value, layers = np.full(shape, np.nan), np.zeros(shape, np.uint8)
     for layer in hits:
         own, holds = _measured(rule, hits[layer], trials[layer], seconds)
@@ -146,7 +146,7 @@ def _passes(bound: Threshold, values: np.ndarray) -> np.ndarray:
 
 
 def _unseen(hits: dict[str, np.ndarray], layers: np.ndarray) -> None:
-    """Few calls in one layer are none when another layer sees enough: silence must be that of all layers."""
+    """Few calls in one layer do not count when another layer sees enough: all layers must be silent."""
     loud = np.zeros(layers.shape, bool)
     for layer in hits:
         seen_at_all = hits[layer].any(1)

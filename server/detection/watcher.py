@@ -1,9 +1,9 @@
-"""Detection as evidence arrives: reads what is new in the store, writes the events that it shows.
+"""Detect events as evidence arrives: read what is new in the store, and write the events that it shows.
 
-Invariant: the events in the store are those that all its evidence shows, up to the position: what comes late is taken
-from the place where it belongs on, and an event that it contradicts is withdrawn. An event's id is made from the data,
-so several servers on one store, or one that starts again, write it once. Evidence that has expired is no silence: of a
-time whose ten seconds are not all there any more, minutes and hours say what was.
+Invariant: the events in the store are those that all its evidence shows, up to the position. Late evidence is read
+again from its own bucket on, and an event that it contradicts is withdrawn. An event's id is made from the data, so
+several servers on one store, or one that starts again, write it once. Evidence that has expired is no silence: where
+the ten-second level is incomplete, minutes and hours are read instead.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def rules_of(section: EventsSection) -> Rules:
         false_a_day=section.false_alarms,
         look_back=section.look_back // BUCKET_S,
         baseline=section.baseline // BUCKET_S,
-        young=section.rhythm // BUCKET_S,
+        short_history=section.rhythm // BUCKET_S,
     )
 
 
 def find_events(store: Store, section: EventsSection, clock: Callable[[], int]) -> Outcome:
-    """Find the events of evidence that was written to a store, all of it, and save how far that went."""
+    """Find the events of all evidence in a store, write them, and save how far detection has come."""
     watcher = Watcher(store, section, clock)
     watcher.start()
     outcome = watcher.look(complete=True)
@@ -67,7 +67,7 @@ def find_events(store: Store, section: EventsSection, clock: Callable[[], int]) 
 
 
 def missing_events(store: Store, section: EventsSection, clock: Callable[[], int]) -> Outcome:
-    """Return what `find_events` would write and withdraw; nothing is written."""
+    """Return what `find_events` would write and withdraw. Nothing is written."""
     watcher = Watcher(store, section, clock, writes=False)
     watcher.start()
     return watcher.look(complete=True)
@@ -75,14 +75,14 @@ def missing_events(store: Store, section: EventsSection, clock: Callable[[], int
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a look at the store gave: events written, and events withdrawn."""
+    """What a look at the store found: events written, and events withdrawn."""
 
     written: tuple[Event, ...] = ()
     withdrawn: tuple[Event, ...] = ()
 
 
 class Watcher:
-    """Detection over one store. Not for several threads."""
+    """Detection over one store, for one thread."""
 
     def __init__(self, store: Store, section: EventsSection, clock: Callable[[], int], *, writes: bool = True) -> None:
         self._store, self._clock, self._writes = store, clock, writes
@@ -95,7 +95,7 @@ class Watcher:
         self._joined_at: int | None = None
         self._join = np.zeros(0, np.uint64), np.zeros(0, np.uint64)  # numbers of flows, and of their edges
         self._kept: Mapping[str, int | None] = {}
-        self._told = 0  # the position up to which events are written
+        self._written_to = 0  # the position up to which events are written
         self.detector: Detector | None = None
 
     def start(self) -> None:
@@ -105,7 +105,7 @@ class Watcher:
         if saved is None:
             return
         self.detector, self._arrived_ms = saved.detector, saved.arrived_ms
-        self._saved_at = self._told = self.detector.position
+        self._saved_at = self._written_to = self.detector.position
         self._latest = read_latest(self._store, self._clock() // _BUCKET_MS + _AHEAD)
         self._snapshots.keep(self.detector)
         arrivals = read_arrivals(self._store, self._arrived_ms - _OVERLAP_MS)
@@ -113,7 +113,7 @@ class Watcher:
         self._seen = {bucket: at for bucket, at in every if at <= self._arrived_ms}
 
     def look(self, *, complete: bool = False) -> Outcome:
-        """Take what has come since the last look.
+        """Read what has arrived since the last look.
 
         Args:
             complete: nothing more is to come: silences are judged up to the last evidence, and a history from before
@@ -137,7 +137,7 @@ class Watcher:
         return outcome
 
     def save(self) -> None:
-        """Save the state of some time ago, so that what comes late meanwhile finds its place after a restart."""
+        """Save a state of some time ago, so that late evidence can still be read in its place after a restart."""
         detector = self.detector
         if detector is None or not self._writes:
             return
@@ -147,14 +147,14 @@ class Watcher:
 
     @property
     def lag_s(self) -> float:
-        """How long ago, by the clock, the evidence came from that was taken last."""
+        """How old the evidence is, by the clock, that was read last."""
         return max(self._clock() / 1000 - self.detector.position * BUCKET_S, 0.0) if self.detector else 0.0
 
     def _whole(self) -> dict[str, int]:
         return whole_from(self._kept, self._clock())
 
     def _changed(self, oldest: int, horizon: int) -> tuple[list[int], dict[int, int]]:
-        """The buckets in [oldest, horizon) of which evidence came since the last look, rising, and when."""
+        """The buckets in [oldest, horizon) with evidence since the last look, rising, and when it arrived."""
         arrivals = read_arrivals(self._store, self._arrived_ms - _OVERLAP_MS)
         every = zip(arrivals.bucket.tolist(), arrivals.arrived_ms.tolist(), strict=True)
         fresh = {bucket: at for bucket, at in every if oldest <= bucket < horizon and self._seen.get(bucket) != at}
@@ -167,7 +167,7 @@ class Watcher:
         self._seen = {bucket: at for bucket, at in self._seen.items() if at >= recent}
 
     def _joined(self, always: bool) -> int:
-        """See which flows belong to which edges; return the first bucket that was taken before this was known."""
+        """Read which flows belong to which edges; return the first bucket that was read before this was known."""
         now = self._clock()
         if always or self._joined_at is None or not 0 < now - self._joined_at < _JOIN_EVERY_MS:
             self._joined_at = now
@@ -178,7 +178,7 @@ class Watcher:
         return self._latest + 1 if first is None else first
 
     def _read(self, start: int, end: int, level: str = "10s") -> Evidence:
-        """Evidence, each flow as that of the edge that it belongs to."""
+        """Read evidence; each flow counts for the edge that it belongs to."""
         evidence = read_evidence(self._store, start, end, level)
         flows, edges = self._join
         if not len(flows) or not len(evidence.edge):
@@ -187,10 +187,10 @@ class Watcher:
         return evidence._replace(edge=np.where(flows[at] == evidence.edge, edges[at], evidence.edge))
 
     def _take(self, first: int, end: int, complete: bool) -> Outcome:
-        """Take the evidence up to `end`, from `first` on again where that has been passed."""
+        """Read the evidence up to `end`; from `first` on again where that has been passed."""
         reached = self.detector.position if self.detector is not None else 0
         first = min(first, self._joined(complete))
-        first = min(first, self._told)  # less than reached when the store failed before it took the events
+        first = min(first, self._written_to)  # less than reached when the store failed before it took the events
         detector = self.detector if first >= reached else self._snapshots.before(first)
         found: list[Found] = []
         if detector is None or detector.position < self._whole()["10s"]:
@@ -200,11 +200,11 @@ class Watcher:
         still_open = self._read(detector.position, self._latest + 1)
         found += detector.peek(still_open)
         outcome = self._settle(found, base)
-        self._told = detector.position
+        self._written_to = detector.position
         return outcome
 
     def _begin(self, end: int) -> tuple[Detector, list[Found]]:
-        """Begin where the store does; old evidence is read coarsely where there is very much, or no finer one."""
+        """Begin where the store does. Old evidence is read coarsely where there is very much, or nothing finer."""
         firsts, whole = first_buckets(self._store), self._whole()
         fine = min(max(firsts.get("10s", end), whole["10s"]), end)
         if read_size(self._store) <= _FINE_ROWS and fine <= min(firsts.values(), default=end) + WIDTHS["1h"]:
@@ -214,8 +214,8 @@ class Watcher:
         for level, age, finer in _COARSE_FROM:
             until = max((end - age) // 360 * 360, _hour_from(whole[finer]))
             found += self._advance(detector, min(until, end // WIDTHS[level] * WIDTHS[level]), level)
-        told = read_evident(self._store, 0, detector.position * _BUCKET_MS)
-        return detector, [] if told else found
+        reported = read_evident(self._store, 0, detector.position * _BUCKET_MS)
+        return detector, [] if reported else found
 
     def _advance(self, detector: Detector, end: int, level: str = "10s") -> list[Found]:
         found: list[Found] = []
@@ -231,16 +231,16 @@ class Watcher:
         return found
 
     def _settle(self, found: list[Found], base: int) -> Outcome:
-        """Write the events that are not there yet, and withdraw those evident after `base` that are not found now."""
+        """Write events that are not stored yet, and withdraw those evident after `base` that are not found now."""
         now, names = self._clock(), read_names(self._store, (one.edge for one in found))
         events = {event.id: event for one in found if (event := _event(one, names, now)) is not None}
-        told = {
+        reported = {
             event.id: event for event in read_evident(self._store, base * _BUCKET_MS, (self._latest + 1) * _BUCKET_MS)
         }
-        fresh = events.keys() - told.keys()
+        fresh = events.keys() - reported.keys()
         fresh -= known_ids(self._store, fresh)
         written = tuple(event for name, event in events.items() if name in fresh)
-        withdrawn = tuple(replace(event, withdrawn=True) for name, event in told.items() if name not in events)
+        withdrawn = tuple(replace(event, withdrawn=True) for name, event in reported.items() if name not in events)
         if self._writes and (written or withdrawn):
             write_events(self._store, [*written, *withdrawn])
         return Outcome(written, withdrawn)

@@ -13,7 +13,7 @@ from chronotope.schema.errors import StoreError
 from chronotope.schema.observations import observation_table
 from chronotope.schema.storage.retention import apply_retention
 from chronotope.schema.storage.store import Store
-from chronotope.server.detection.watching import Outcome, Watcher
+from chronotope.server.detection.watcher import Outcome, Watcher
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event
 from chronotope.server.events.table import read_events, write_events
 from chronotope.server.evidence.settings import now_ms
@@ -166,7 +166,7 @@ def test_a_store_that_fails_loses_no_event(store: Store, monkeypatch: pytest.Mon
     own.look()
     write(store, BACKGROUND + LIFE)
     with monkeypatch.context() as broken:
-        broken.setattr("chronotope.server.detection.watching.write_events", _fail)
+        broken.setattr("chronotope.server.detection.watcher.write_events", _fail)
         with pytest.raises(StoreError):
             own.look(complete=True)
     own.look(complete=True)
@@ -247,7 +247,7 @@ def change(service: str, at: int) -> Event:
 
 def test_an_old_history_is_begun_coarsely(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of very many rows: hours and minutes say what was there, and the last hours are taken finely."""
-    monkeypatch.setattr("chronotope.server.detection.watching._FINE_ROWS", 10)
+    monkeypatch.setattr("chronotope.server.detection.watcher._FINE_ROWS", 10)
     days = 4 * 86_400
     rows = [(at, "front", name, 5) for name in "abc" for at in range(0, days, 60)]
     write(store, [*rows, *steady("front", "new", days - 7200, days)])
