@@ -21,11 +21,11 @@ from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.questions.blast import blast_radius
-from chronotope.server.questions.cuts import single_points_of_failure
+from chronotope.server.questions.blast_radius import blast_radius
 from chronotope.server.questions.cycles import cycles
 from chronotope.server.questions.pairs import Pairs, pairs_of
 from chronotope.server.questions.paths import paths_between
+from chronotope.server.questions.single_points import single_points_of_failure
 
 T0 = 1_700_006_400
 ALL = 10**6

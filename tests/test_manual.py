@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 import pytest
 import yaml
 
-from chronotope.schema.config import Config, load_config
+from chronotope.schema.config.config import Config, load_config
 from chronotope.schema.config.reference import config_reference
 from chronotope.server.api.http_reference import http_reference
 from chronotope.server.api.markdown import contents, read_page

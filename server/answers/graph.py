@@ -31,7 +31,7 @@ from chronotope.server.graph.reading import UnknownFocus, read_graph
 from chronotope.server.graph.series import read_series
 from chronotope.server.graph.services import service_detail, services_of
 from chronotope.server.graph.timeline import read_timeline
-from chronotope.server.layout.places import Places, place_nodes
+from chronotope.server.layout.positions import Places, place_nodes
 
 CHANGES_MS = 3_600_000  # changes of a service are shown from this long before the window
 MOST_CHANGES = 1000

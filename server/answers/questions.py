@@ -26,11 +26,11 @@ from chronotope.server.evidence.windows import read_window
 from chronotope.server.graph.answer import Window
 from chronotope.server.graph.assemble import window_of
 from chronotope.server.questions import records
-from chronotope.server.questions.blast import NOBODY, blast_radius
-from chronotope.server.questions.cuts import single_points_of_failure
+from chronotope.server.questions.blast_radius import NOBODY, blast_radius
 from chronotope.server.questions.cycles import cycles
 from chronotope.server.questions.pairs import Pairs, pairs_of, weigh
 from chronotope.server.questions.paths import paths_between
+from chronotope.server.questions.single_points import single_points_of_failure
 
 MAX_HOPS = 1_000_000
 MAX_PATHS = 1_000

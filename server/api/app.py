@@ -22,7 +22,7 @@ from chronotope.server.api.reading import reading_routes
 from chronotope.server.api.rules import rules_routes
 from chronotope.server.api.transfer import query, register_compression
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.layout.places import Places
+from chronotope.server.layout.positions import Places
 
 
 def create_app(

@@ -9,7 +9,7 @@ from chronotope.server.answers.parameters import PositionsParameters
 from chronotope.server.api.openapi import described
 from chronotope.server.api.transfer import query, respond
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.layout.places import Places, Positions
+from chronotope.server.layout.positions import Places, Positions
 
 PATH = "/api/v1/positions"
 

@@ -16,12 +16,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chronotope.server.evidence.columns import EdgeColumns
 from chronotope.server.graph.answer import Kind, Window
-from chronotope.server.questions.blast import BlastRadius
-from chronotope.server.questions.cuts import Cut
+from chronotope.server.questions.blast_radius import BlastRadius
 from chronotope.server.questions.cycles import Cycle
 from chronotope.server.questions.equations import TOLERANCE
 from chronotope.server.questions.pairs import Pairs
 from chronotope.server.questions.paths import Paths
+from chronotope.server.questions.single_points import Cut
 
 
 class DependentCaller(Struct, gc=False):

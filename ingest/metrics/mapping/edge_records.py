@@ -15,7 +15,7 @@ from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.metrics.counters.columns import Increases, join_increases
 from chronotope.ingest.metrics.counters.families import Families
 from chronotope.ingest.metrics.counters.histograms import LatencyIncreases, latency_increases
-from chronotope.ingest.metrics.counters.native import NativeIncreases
+from chronotope.ingest.metrics.counters.native_histograms import NativeIncreases
 from chronotope.ingest.metrics.mapping.rules import Adds
 from chronotope.ingest.metrics.mapping.series import SeriesMeanings
 from chronotope.ingest.records.codes import Codes

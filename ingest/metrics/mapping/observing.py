@@ -21,7 +21,7 @@ from chronotope.ingest.columns.codes import distinct_codes
 from chronotope.ingest.identity.owners import Identities, Service
 from chronotope.ingest.metrics.counters.columns import Increases
 from chronotope.ingest.metrics.counters.families import Families
-from chronotope.ingest.metrics.counters.native import NativeIncreases
+from chronotope.ingest.metrics.counters.native_histograms import NativeIncreases
 from chronotope.ingest.metrics.mapping.duplicates import Coverage
 from chronotope.ingest.metrics.mapping.edge_columns import EdgeColumns, EndColumns, Services
 from chronotope.ingest.metrics.mapping.edge_records import Adder, Records

@@ -17,7 +17,7 @@ from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.metrics.counters.columns import NO_TIME, Increases, Samples, SeriesTable
 from chronotope.ingest.metrics.counters.families import CREATED
 from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS, Counters
-from chronotope.ingest.metrics.counters.native import NativeCounters, NativeIncreases
+from chronotope.ingest.metrics.counters.native_histograms import NativeCounters, NativeIncreases
 from chronotope.ingest.metrics.counters.series_starts import SeriesStarts, target_of_labels
 from chronotope.ingest.metrics.mapping.duplicates import COUNTING, Coverage
 from chronotope.ingest.metrics.mapping.observing import Observer

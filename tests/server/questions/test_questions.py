@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronotope.server.questions import equations
-from chronotope.server.questions.blast import blast_radius
-from chronotope.server.questions.cuts import entries, single_points_of_failure
+from chronotope.server.questions.blast_radius import blast_radius
 from chronotope.server.questions.cycles import cycles
 from chronotope.server.questions.pairs import Pairs, pairs_of
 from chronotope.server.questions.paths import paths_between
+from chronotope.server.questions.single_points import entries, single_points_of_failure
 
 MOST = 9
 Edges = list[tuple[int, int, int]]

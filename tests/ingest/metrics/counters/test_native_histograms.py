@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.metrics.counters.columns import Increases, NativeHistograms, Samples, empty_samples, join_samples
 from chronotope.ingest.metrics.counters.histograms import LatencyIncreases
-from chronotope.ingest.metrics.counters.native import NativeCounters
+from chronotope.ingest.metrics.counters.native_histograms import NativeCounters
 from chronotope.ingest.metrics.formats.prometheus_json import parse_query_answer
 from chronotope.ingest.metrics.mapping.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.sources.replicas import Replicas

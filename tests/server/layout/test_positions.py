@@ -6,7 +6,7 @@ from chronotope.schema.observations import observation_table
 from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.layout.places import Places, Positions
+from chronotope.server.layout.positions import Places, Positions
 
 T0 = 1_700_006_400
 
