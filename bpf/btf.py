@@ -35,7 +35,7 @@ class UnknownType(ChronotopeError):
 
 
 class Field(NamedTuple):
-    """Where a field begins in its struct: bytes, and for a bit-field the bit within that byte."""
+    """The start of a field in its struct: the byte, and for a bit-field the bit within that byte."""
 
     offset: int
     bit: int = 0
@@ -145,7 +145,7 @@ class Btf:
         return 0
 
     def _offsets(self, name: bytes) -> Iterator[int]:
-        """Where a name stands in the strings, also as the end of a longer one."""
+        """Return the offset of a name in the strings; it may be the end of a longer one."""
         at = self._strings.find(name + b"\0")
         while at >= 0:
             yield at
@@ -169,7 +169,7 @@ class Btf:
         return None
 
     def _resolved(self, number: int) -> int:
-        """What a typedef or a qualified type stands for."""
+        """Return the type behind a typedef or a qualified type."""
         for _ in range(32):
             if not number:
                 return 0

@@ -27,7 +27,7 @@ from chronotope.schema.errors import ChronotopeError
 
 PACKAGE = "python3-bpfcc"
 _PLACES = ("/usr/lib/python3/dist-packages", "/usr/lib/python3/site-packages")
-_HEADERS = "BCC_KERNEL_SOURCE"  # the environment variable by which bcc is told where a kernel's headers are
+_HEADERS = "BCC_KERNEL_SOURCE"  # the environment variable that tells bcc where a kernel's headers are
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("value", "<i4")])
 _LOAD_WORD, _MAP = 0x18, 1  # BPF_LD | BPF_IMM | BPF_DW, and BPF_PSEUDO_MAP_FD as the source register
 _TIMEOUT_S = 120
@@ -39,7 +39,7 @@ class CannotCompile(ChronotopeError):
 
 
 class Compiled(NamedTuple):
-    """What the compiler made. The file descriptors are the caller's; a map lives as long as it or a program does."""
+    """The compiler's output. The caller owns the file descriptors; a map lives as long as its own or a program's."""
 
     maps: Mapping[str, int]
     programs: Mapping[str, bytes]  # name → instructions
@@ -89,7 +89,7 @@ def relocate(instructions: bytes, places: Mapping[int, int]) -> bytes:
 
 
 def _reason(said: str) -> str:
-    """What the compiler's process said, in one line."""
+    """Return the message of the compiler's process, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     found = next((line for line in lines if "error:" in line), lines[-1] if lines else "the compiler died")
     return found.removeprefix("refused: ")

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much the kernel keeps at most."""
+    """The limits of what the kernel keeps."""
 
     connections: int = 131_072  # that live at one time; there is room for some more
     detailed: int = 4_096  # that close between two reads and are reported one by one; beyond it, summed by pair
@@ -256,6 +256,6 @@ def listeners_of(flows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _possible_cpus() -> int:
-    """How many values a per-CPU map has: every CPU that may ever come."""
+    """Return the number of values in a per-CPU map: one for every CPU that may ever be added."""
     last = Path("/sys/devices/system/cpu/possible").read_text().strip().rpartition("-")[2].rpartition(",")[2]
     return int(last) + 1

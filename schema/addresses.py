@@ -15,6 +15,7 @@ from chronotope.schema.errors import InvalidValue
 BITS = 128
 IPV4_BITS = 96  # an IPv4 prefix /n is the mapped prefix /(96 + n)
 _MAPPED = 0xFFFF << 32
+IPV4_PREFIX = b"\0" * 10 + b"\xff\xff"  # of an IPv4 address in 16 bytes
 _NOWHERE = frozenset({"", "-"})
 
 

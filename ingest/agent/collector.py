@@ -82,7 +82,7 @@ class Collector:
             except ChronotopeError as error:
                 logger.error("a round failed", extra={"reason": str(error)})
             now_ms = time.time_ns() // _MS
-            # After a sleep of the machine, or a leap of its clock, the intervals between are empty.
+            # After the machine slept, or its clock was set, the intervals in between are empty.
             start_ms = end_ms if 0 <= now_ms - end_ms < step_ms else now_ms // step_ms * step_ms
 
     def collect(self, interval: Interval) -> None:
@@ -147,7 +147,7 @@ class Collector:
         return {netns: found for netns, found in self._in_each(namespaces, read_translations).items() if found}
 
     def _in_each(self, namespaces: dict[int, str], read: Callable[[], Found]) -> dict[int, Found]:
-        """What is read in each namespace that lets us."""
+        """Return the result of reading in each namespace that we may enter."""
         found = {}
         for netns, path in namespaces.items():
             try:

@@ -17,10 +17,10 @@ from chronotope.bpf.records import CLIENT, PORT, SERVER, SYN, UDP
 from chronotope.ingest.flows.ports import second_serves
 from chronotope.ingest.hosts.naming import Owner
 from chronotope.ingest.hosts.translations import Translations
+from chronotope.schema.addresses import IPV4_PREFIX
 from chronotope.schema.observations import BY_ORDER, BY_PORT, BY_SYN, DIRECTIONS
 
 _MS = 1_000_000
-_MAPPED = b"\0" * 10 + b"\xff\xff"
 _TIME = pa.timestamp("ms", tz="UTC")
 _OBSERVERS, _TRANSPORTS = ("client", "server"), ("tcp", "udp")
 
@@ -64,7 +64,10 @@ def directed_flows(flows: np.ndarray, ours: Collection[tuple[str, int]] = (), ow
     keep = np.logical_or.reduce([flows[name] > 0 for name in news])
     if own_pid:
         keep &= flows["pid"] != own_pid
-    for address, port in ours:  # either end: of our own, found open, the process may not be known
+    for (
+        address,
+        port,
+    ) in ours:  # either end: for our own connections that were already open, the process may not be known
         for end in ("local", "remote"):
             keep &= (flows[f"{end}_port"] != port) | (flows[f"{end}_address"] != _packed(address))
     flows = flows[keep]
@@ -182,7 +185,7 @@ def _hosts(seen: DirectedFlows, observer: Observer) -> pa.DictionaryArray:
 def _is_loopback(addresses: np.ndarray) -> np.ndarray:
     """bool[N]: 127.0.0.0/8 and ::1."""
     octets = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
-    of_ipv4 = (octets[:, :12] == np.frombuffer(_MAPPED, np.uint8)).all(axis=1)
+    of_ipv4 = (octets[:, :12] == np.frombuffer(IPV4_PREFIX, np.uint8)).all(axis=1)
     of_ipv6 = (octets == np.frombuffer(bytes(15) + b"\1", np.uint8)).all(axis=1)
     found: np.ndarray = np.where(of_ipv4, octets[:, 12] == 127, of_ipv6)
     return found
@@ -213,5 +216,5 @@ def address_text(address: bytes) -> str:
 
 def _packed(address: str) -> np.void:
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    packed = parsed.packed if parsed.version == 6 else _MAPPED + parsed.packed
+    packed = parsed.packed if parsed.version == 6 else IPV4_PREFIX + parsed.packed
     return np.void(packed)

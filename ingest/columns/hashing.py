@@ -7,13 +7,13 @@ import secrets
 import numpy as np
 from numba import njit
 
-# Drawn for each process, so that nobody can send ids that all fall into one slot.
+# Drawn for each process, so that nobody can send ids that all get one slot.
 SEED = np.uint64(secrets.randbits(64))
 
 
 @njit(cache=True, nogil=True)
 def slot_of(hi, lo, span, mask, seed):  # type: ignore[no-untyped-def]
-    """Where probing for a key starts."""
+    """Return the slot where probing for a key starts."""
     mixed = (seed ^ hi) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(31)) ^ lo) * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed = mixed ^ (mixed >> np.uint64(29)) ^ span

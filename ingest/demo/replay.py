@@ -29,7 +29,7 @@ class Template:
 
     @property
     def traces(self) -> int:
-        """How many traces there are."""
+        """The number of traces."""
         return len(self.offsets) - 1
 
 

@@ -18,9 +18,9 @@ from chronotope.schema.errors import StoreError
 from chronotope.schema.storage.store import Store
 
 BASE, FLOWS, CLAIMS, WRITTEN = 0, 1, 2, 3  # kinds, see the table `flow_batches`
-KEPT = 10_000  # positions that are always remembered, the last ones; as often, older ones are forgotten
-LONGEST_WRITE_S = 60  # a writer that has not written a position's observations by then has died
-# Which batches of `flows` or `identities` count at a position; those from before there was an order do.
+KEPT = 10_000  # the last positions are always remembered; after each so many, older ones are forgotten
+LONGEST_WRITE_S = 60  # seconds; a writer that has not written a position's observations by then has died
+# Which batches of `flows` or `identities` count at a position. Batches from before the order existed do.
 COUNTED = """(
     batch <= (SELECT max(batch) FROM flow_batches WHERE position = 1 AND kind = 0)
     OR batch IN (SELECT batch FROM flow_batches WHERE kind IN (1, 2) AND position <= {position:UInt64})

@@ -182,7 +182,7 @@ def _read(column: pa.ChunkedArray, code: Callable[[str], int]) -> np.ndarray:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     joined = _joined(column)
-    # The engine puts the empty text into every dictionary; it is no value.
+    # The engine puts the empty text into every dictionary. It is no value.
     known = np.array([code(text) if text else -1 for text in joined.dictionary.to_pylist()] or [-1], np.int32)
     codes: np.ndarray = known[joined.indices.to_numpy(zero_copy_only=False)]
     return codes

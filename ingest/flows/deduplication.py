@@ -29,7 +29,7 @@ from chronotope.ingest.columns.hashing import SEED
 from chronotope.ingest.flows.deduplication_rules import decide
 from chronotope.ingest.flows.rows import FLOW, UNSETTLED
 
-# The other end may be in the bucket beside, and what tells whether that one has a partner of its own beside it again.
+# The other end may be in the neighbouring bucket. Whether it has a partner of its own depends on the one after that.
 REACH = 2
 
 _READ = (
@@ -37,7 +37,7 @@ _READ = (
     "owned",
 )  # fmt: skip
 _DECIDED = ("caller", "callee", "callee_port", "counts")
-# What decides about a row and what was decided, and of which piece it is, at which place.
+# The fields that decide about a row, the decision, and the piece and index of the row.
 END = np.dtype([("piece", "<i4"), ("place", "<i4"), *((name, FLOW[name]) for name in (*_READ, *_DECIDED))])
 
 Decisions = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # _DECIDED of M rows

@@ -32,7 +32,7 @@ def decide(ends, source, target, port, counts, seed):  # type: ignore[no-untyped
         while stop < len(ends) and ends[stop]["client"] == ends[start]["client"]:
             clients += ends[stop]["observer"] == CLIENT
             stop += 1
-        if 0 < clients < stop - start:  # seen from one side alone, a connection is what that side says
+        if 0 < clients < stop - start:  # if only one end saw a connection, that end's report stands
             _decide_one(ends[start:stop], clients, target[start:stop], port[start:stop], counts[start:stop], seed)
             _fill(ends[start:stop], source[start:stop], target[start:stop], seed)
         start = stop

@@ -32,7 +32,7 @@ EDGE = np.dtype(
         ("target", "<i4"),
         ("protocol", "<i4"),
         ("reporter", "u1"),
-        ("direction", "i1"),  # the best of the rows added, see schema/observations.py; NO_DIRECTION: there are none
+        ("direction", "i1"),  # the best of the added rows, see schema/observations.py; NO_DIRECTION: no rows
     ]
 )
 NO_DIRECTION = -1

@@ -96,7 +96,7 @@ def parse_flows(records: Records, parse_time: ParseTime) -> ParsedFlows:
         ports={"client": _port(records, "client_port")[0], "server": server_port},
         transport=_choice(records, "transport", TRANSPORTS, "tcp"),
         observer=_choice(records, "observer", OBSERVERS, ""),
-        # Who names the two ends, and does not say how it knows them, is taken at its word.
+        # A record that does not say how it knows the two ends is trusted.
         direction=_choice(records, "direction", DIRECTIONS, "syn"),
         counts={name: fields.count(records, name)[0] for name in (*MEASURES, "active")},
     )

@@ -26,17 +26,20 @@ OWNED_SOURCE, OWNED_TARGET = 1, 2
 FLOW = np.dtype(
     [
         ("bucket", "<i8"),  # Unix seconds, a multiple of 10
-        ("start", "<i8"),  # of the record, Unix milliseconds: whose address it was is asked for then
+        ("start", "<i8"),  # of the record, Unix milliseconds: the owners are those of this instant
         ("first", "<i8"),  # of the part in the bucket, Unix milliseconds
         ("last", "<i8"),
         *((name, "<i8") for name in MEASURES),
         ("client", "<i4"),  # FlowVocabulary.addresses
         ("server", "<i4"),
-        ("own", "<i4"),  # FlowVocabulary.names: service of the observing side as its agent says; -1: it does not say
-        ("source", "<i4"),  # FlowVocabulary.nodes: who owned the client's address; set by attribution
+        ("own", "<i4"),  # FlowVocabulary.names: the service of the observing end, as its agent names it; -1: none
+        ("source", "<i4"),  # FlowVocabulary.nodes: the owner of the client's address; set by attribution
         ("target", "<i4"),
-        ("caller", "<i4"),  # `source`, or who the other end says it was; like the next two and `counts` set by `settle`
-        ("callee", "<i4"),  # who really answered, FlowVocabulary.nodes; UNSETTLED until that is found out
+        (
+            "caller",
+            "<i4",
+        ),  # `source`, or the client as the other end names it; set by `settle`, like the next two and `counts`
+        ("callee", "<i4"),  # the service that really answered, FlowVocabulary.nodes; UNSETTLED until it is decided
         ("callee_port", "<u2"),
         ("client_port", "<u2"),  # 0: several connections are summed
         ("server_port", "<u2"),

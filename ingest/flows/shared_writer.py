@@ -68,7 +68,7 @@ class SharedFlowWriter(FlowWriter):
         self._position = 0  # of the last batch that was taken in
         self._own: _Own | None = None
         self._torn = False  # something failed half-way: memory is not to be trusted
-        self._digits = random.randrange(1000)  # of the numbers of this writer's batches, which no other must use
+        self._digits = random.randrange(1000)  # of this writer's batch numbers, which no other writer may use
         self._looked_at, self._looked, self._written = time.monotonic(), 0, 0
 
     def recover(self, configured: KnownIdentities) -> None:

@@ -94,7 +94,7 @@ class Processes:
         return owner
 
     def _merged_facts(self, event: np.void, read: Facts | None) -> Facts:
-        """What was read of a process; of one that has ended, what the kernel copied, and its cgroup."""
+        """Return the facts of a process; if it has ended, the environment that the kernel copied, and its cgroup."""
         if read and _runs(read):
             return read
         environment = bytes(event["environ"])[: int(event["environ_bytes"])]

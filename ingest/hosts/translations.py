@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 from chronotope.ingest.hosts import netlink
+from chronotope.schema.addresses import IPV4_PREFIX
 
 Connection = tuple[bytes, int, bytes, int, int]  # client address and port, server address and port, IP protocol
 Translations = dict[Connection, tuple[bytes, int]]
@@ -20,7 +21,6 @@ _ORIGINAL, _REPLY, _STATUS, _MASK = 1, 2, 3, 26  # CTA_TUPLE_ORIG, _TUPLE_REPLY,
 _CHANGED = 1 << 5  # IPS_DST_NAT
 _ENDS, _PORTS = 1, 2  # CTA_TUPLE_IP, CTA_TUPLE_PROTO
 _COUNT = Path("/proc/sys/net/netfilter/nf_conntrack_count")  # of the namespace of the thread that reads it
-_MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
 def read_translations() -> Translations:
@@ -68,4 +68,4 @@ def _tuple(data: memoryview | None) -> Connection | None:
 
 
 def _wide(address: bytes) -> bytes:
-    return _MAPPED + address if len(address) == 4 else address
+    return IPV4_PREFIX + address if len(address) == 4 else address

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from chronotope.ingest.identity.heartbeats import owned_spans
 from chronotope.ingest.identity.owners import REPORTED, Ownership
 
-# Heartbeats kept of one address: of an only owner, and where several were heard, whose order in time decides.
+# Heartbeats kept for one address: with one owner, and with several, where their order in time decides.
 MAX_HEARTBEATS, MOST_CONTESTED = 256, 4096
 
 

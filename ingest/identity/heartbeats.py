@@ -40,8 +40,8 @@ class _Pace(NamedTuple):
     interval_ms: int  # what is usual
     least_ms: int  # of regular gaps
     most_ms: int  # of regular gaps: what still is no loss
-    contested_ms: float  # up to which own heartbeats go on, although others are heard between
-    longest_ms: float  # longer without any heartbeat may have been another's, all of whose heartbeats were lost
+    contested_ms: float  # the longest gap between own heartbeats that continues ownership, with others' in between
+    longest_ms: float  # a longer gap may have belonged to another owner, all of whose heartbeats were lost
 
 
 def owned_spans(
@@ -94,7 +94,7 @@ def _end(
             return following
     if min(ended, at + lifetime_ms) <= heard or heard - at <= paces[owner].most_ms * JITTER:
         return min(limit, heard)
-    # As many heartbeats as fit between may be the other's first ones, but hardly more than that many in a row.
+    # The other's first heartbeats may be lost, as many as fit between, but hardly more than MOST_LOST in a row.
     lost = min(max(ceil((heard - at) / paces[other].interval_ms - JITTER + 1) - 1, 1), MOST_LOST)
     return max(at, min(at + paces[owner].least_ms, heard - lost * paces[other].most_ms, limit))
 

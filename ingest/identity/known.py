@@ -31,7 +31,7 @@ class Change(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What some claims changed, and the ranges of their addresses before."""
+    """The changes by some claims, and the ranges of their addresses before."""
 
     made: list[Change]
     before: Mapping[Key, tuple[Ownership, ...]]

@@ -33,7 +33,7 @@ from chronotope.schema.observations import KINDS
 
 ALWAYS_FROM_MS, ALWAYS_TO_MS = -(2**62), 2**62
 MAX_REMEMBERED = 262_144
-# Trust, at the same precision: what agents and orchestrators said goes before what resources of OpenTelemetry say, and
+# Trust, at the same precision: claims of agents and orchestrators win over those of OpenTelemetry resources, and
 # that before a table in the configuration.
 REPORTED, RESOURCE, CONFIGURED = 0, 1, 2
 
@@ -47,7 +47,7 @@ class Ownership(NamedTuple):
     kind: str = "service"
     valid_from_ms: int = ALWAYS_FROM_MS
     valid_to_ms: int = ALWAYS_TO_MS
-    heartbeat: bool = False  # the end is assumed: see heartbeats.py, which makes ranges of them
+    heartbeat: bool = False  # the end is assumed: heartbeats.py turns heartbeats into ranges
     rank: int = REPORTED
 
 

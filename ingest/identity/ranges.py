@@ -71,7 +71,7 @@ def _merged(
     order = np.lexsort((begin, services, keys))
     keys, services, begin, end = keys[order], services[order], begin[order], end[order]
     group = np.cumsum(np.append(False, (keys[1:] != keys[:-1]) | (services[1:] != services[:-1])))
-    # With the group in the high digits, the running maximum starts anew in each group.
+    # With the group in the high digits, the running maximum starts again in each group.
     reach = np.maximum.accumulate(group * stride + end)
     starts = np.append(True, (group * stride + begin)[1:] > reach[:-1])
     first = np.flatnonzero(starts)

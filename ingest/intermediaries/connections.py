@@ -16,21 +16,18 @@ from chronotope.ingest.flows.attribution import Attribution
 from chronotope.ingest.flows.buckets import STORED, rows_of
 from chronotope.ingest.flows.deduplication import settle
 from chronotope.ingest.flows.edges import Rules
-from chronotope.ingest.flows.rows import FLOW, TCP, FlowVocabulary
-from chronotope.ingest.flows.rows import MEASURES as FLOW_MEASURES
+from chronotope.ingest.flows.rows import FLOW, MEASURES, TCP, FlowVocabulary
 from chronotope.ingest.identity.owners import Identities
 from chronotope.ingest.intermediaries.estimating import Series
-from chronotope.ingest.intermediaries.hops import MEASURES, Hops, Route, observed_hops
+from chronotope.ingest.intermediaries.hops import Hops, Route, observed_hops
 from chronotope.ingest.intermediaries.matching import match
 from chronotope.schema.observations import BUCKET_S
 from chronotope.schema.storage.store import Store
 
-assert FLOW_MEASURES == MEASURES
-
 MOST_RECORDS = 500_000
 _STEPS_MS = (200, 1_000, 2_000, 5_000)  # of finer series, the shortest first
 _MOST_STEPS = 3_000
-_WHOLE = 0.9  # of a service's bytes must be in records that are no longer than a step, for its series to be whole there
+_WHOLE = 0.9  # the part of a service's bytes that must be in records of at most a step, for its series to be complete
 _AROUND = """
 FROM flows WHERE time >= toDateTime({from:UInt32}, 'UTC') AND time < toDateTime({to:UInt32}, 'UTC')
 AND (client IN {addresses:Array(String)} OR server IN {addresses:Array(String)})

@@ -72,7 +72,7 @@ def confidences(series: Sequence[Series], allowed: np.ndarray) -> np.ndarray:
         score = np.where(decided, np.where(np.isnan(score), found, (score + found) / 2), score)
         if number == len(series):
             break
-        # A caller all of whose traffic is found again at targets that are certain has no others.
+        # If all of a caller's traffic is found at certain targets, it has no other targets.
         explained = np.where(score > _DECIDED, part, 0).sum(axis=1) * each.callers >= _EXPLAINED
         open_pairs &= ~(score < -_DECIDED) & ~(explained[:, None] & ~(score > _DECIDED))
         score = np.where(open_pairs | np.isnan(score), score, np.minimum(score, -_DECIDED))
@@ -122,7 +122,7 @@ def pair_features(
     rooms = [
         np.clip(1 - (sums.sum(axis=axis, keepdims=True) - sums), -1, 1)
         for sums, axis in ((part, 1), (np.median(of_target, axis=0), 0))
-    ]  # what others leave of the caller's traffic, and of the target's
+    ]  # the caller's and the target's traffic without that of other pairs
     best, back = target.max(0), caller.max(0)
     size = [np.full(best.shape, np.log(count)) for count in (*best.shape, inbound.shape[2])]
     unseen_in, unseen_out = _unseen(inbound, outbound), _unseen(outbound, inbound)
@@ -161,7 +161,7 @@ def shares_of(inbound: np.ndarray, outbound: np.ndarray, possible: np.ndarray) -
         if ambiguous[rows].any():
             series = np.column_stack([x[rows].T, np.full(x.shape[1], x.mean())])
             carried[rows, at] = _nnls(series, y[at])[:-1] * sums_in[rows]
-    # Each possible pair keeps a little, so that fitting can raise it.
+    # Each possible pair keeps a small share, so that fitting can raise it.
     carried = np.where(possible, np.maximum(carried, 1e-3 * np.minimum(sums_in[:, None], sums_out[None])), 0)
     for _ in range(_BALANCED):
         carried *= _ratio(sums_out, carried.sum(axis=0))[None]

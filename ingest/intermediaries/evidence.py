@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chronotope.ingest.intermediaries.hops import MEASURES, Hops, Route, observed_hops
+from chronotope.ingest.flows.rows import MEASURES
+from chronotope.ingest.intermediaries.hops import Hops, Route, observed_hops
 from chronotope.schema.observations import BUCKET_S, REPORTER_RESOLUTION, VIA_SEPARATOR
 from chronotope.schema.storage.store import Store
 
@@ -68,7 +69,7 @@ def read_hops(store: Store, names: Collection[str], start_s: int, end_s: int) ->
     measures = np.zeros((len(places), len(MEASURES), (end_s - start_s) // BUCKET_S), np.int64)
     bucket = (table.column("at").to_numpy().astype(np.int64) - start_s) // BUCKET_S
     for number, name in enumerate(MEASURES):
-        # Corrections may arrive before what they correct: less than nothing is nothing yet.
+        # A correction may arrive before the row that it corrects. A negative sum counts as 0 until then.
         measures[hop, number, bucket] = np.maximum(table.column(name).to_numpy(), 0)
     routes = sorted(places)
     return observed_hops(routes, measures[[places[route] for route in routes]] if routes else measures)

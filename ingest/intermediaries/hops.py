@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MEASURES = (
-    "connections", "failed_connections", "bytes_sent", "bytes_received", "retransmits", "rtt_us_sum", "rtt_count"
-)  # fmt: skip
-CONNECTIONS, BYTES_SENT, BYTES_RECEIVED = 0, 2, 3
+CONNECTIONS, BYTES_SENT, BYTES_RECEIVED = 0, 2, 3  # of flows.rows.MEASURES
 # Protocols that name how something is sent, not what is spoken.
 GENERIC = frozenset({"tcp", "tls", "udp", "unknown", ""})
 
@@ -41,7 +38,7 @@ class Hops:
 
     Attributes:
         routes: one a hop.
-        measures: int64[L, M, T], M of MEASURES.
+        measures: int64[L, M, T], M of flows.rows.MEASURES.
         confidence: float64[L], the probability that the hop is real; 1 for what was seen.
         inferred: bool[L], whether it was estimated from volumes.
     """

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from chronotope.ingest.flows.rows import MEASURES
 from chronotope.ingest.intermediaries.evidence import Written
-from chronotope.ingest.intermediaries.hops import MEASURES, Hops
+from chronotope.ingest.intermediaries.hops import Hops
 from chronotope.schema.observations import (
     BOTH_VIEWS,
     BUCKET_S,
@@ -72,7 +73,7 @@ def observations_of(added: Written, start_s: int, kinds: Mapping[str, str]) -> p
     return observation_table(
         {
             "time": time_s,
-            # A hop was seen within its bucket, whenever that was: this must not move when it was seen first or last.
+            # A hop was seen somewhere in its bucket. These rows must not change its first and last time.
             "first_at": time_s * 1000 + np.where(views == RESOLVED_ONLY, 0, BUCKET_S * 1000 - 1),
             "last_at": time_s * 1000,
             "layer": "network",

@@ -14,12 +14,12 @@ import numpy as np
 from chronotope.ingest.intermediaries.estimating import Series, confidences, shares_of, whole
 from chronotope.ingest.intermediaries.hops import BYTES_RECEIVED, BYTES_SENT, CONNECTIONS
 
-SHOWN_FROM = 0.5  # in simulation F1 is best from 0.4 to 0.5; an edge that is wrong costs more than one that is missing
+SHOWN_FROM = 0.5  # in simulation F1 is best from 0.4 to 0.5; a wrong edge costs more than a missing one
 POSSIBLE_FROM = 0.1  # below it, a pair takes no share of a caller's traffic
-_FORWARDED = 0.3  # of the bytes that come in, at least so much must go out to an only target
-_CHECKS_FEWEST = 6  # buckets with connections, from which their regularity says something
+_FORWARDED = 0.3  # a single target must get at least this part of the bytes that come in
+_CHECKS_FEWEST = 6  # with so many buckets of connections, their regularity is evidence
 _CHECKS_DISPERSION = 0.2  # variance over mean of counts; independent calls have 1 or more
-_EXPLAINED = 0.9  # of a caller's bytes over matched connections: it has no other targets
+_EXPLAINED = 0.9  # with this part of a caller's bytes over matched connections, it has no other targets
 _SUREST = 0.999  # of an estimate
 _MATCHED = 0.99  # confidence of a pair with matched connections
 _USED = (CONNECTIONS, BYTES_SENT, BYTES_RECEIVED)
@@ -80,7 +80,7 @@ def pair(
     allowed = allowed & ~_only_checks(volumes[1], volumes[0])[None]
     only, named = _certain(volumes, allowed), (known > 0) & allowed
     certain = only | named
-    # Who is traced through here calls no other target that traces reach; of one that sends no spans they say nothing.
+    # A caller with traces through here calls no other traced target. Of targets without spans, traces say nothing.
     untraced, unnamed = ~np.any(named, axis=0, keepdims=True), ~np.any(named, axis=1, keepdims=True)
     beside = allowed & (unnamed | untraced)
     allowed = certain | (beside & ~np.any(only, axis=1, keepdims=True))

@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 EPOCH_S = 600
 ROUND_S = 5.0
-_SETTLING_MS = 15_000  # an insert may become visible so much later than the time it bears
-# Each epoch with when evidence of it came last, when it was resolved (0: never), and under which declarations.
+_SETTLING_MS = 15_000  # an insert may become visible this much later than its own time
+# For each epoch: when its last evidence came, when it was resolved (0: never), and with which declarations.
 _EPOCHS = """
 SELECT toUnixTimestamp(epoch) AS epoch_s, toUnixTimestamp64Milli(max(a.arrived_at)) AS arrived_ms,
        toUnixTimestamp64Milli(any(r.resolved_at)) AS resolved_ms, any(r.declared) AS declared

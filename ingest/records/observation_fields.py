@@ -37,7 +37,7 @@ from chronotope.schema.names import clean_name
 from chronotope.schema.observations import KINDS, LAYERS, MEASURES, VIA_SEPARATOR
 from chronotope.schema.times import shortened
 
-# Those of the table's measures that a record names as they are.
+# The table's measures that a record has under the same names.
 COUNTS = tuple(name for name in MEASURES if not name.startswith(("latency", "rtt")))
 MAX_HOPS = 16
 REPORTERS = ("", "source", "target")  # in the order of their codes

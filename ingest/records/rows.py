@@ -52,7 +52,7 @@ def observation_rows(seen: Observed, alive: np.ndarray) -> pa.Table:
     measures = _measures(seen, kept, over, histogram)
     latency = spread_histograms(histogram, over, len(kept))
     by_code = spread_codes(codes, over, len(kept))
-    # Most seconds of a long interval with few calls hold nothing; the record itself is always there.
+    # Most buckets of a long interval with few calls are empty. The record's first bucket is always there.
     full = over.first | np.any([column != 0 for column in measures.values()], axis=0)
     full |= (np.diff(latency.offsets.to_numpy()) > 0) | (np.diff(by_code.offsets.to_numpy()) > 0)
     rows = np.flatnonzero(full)

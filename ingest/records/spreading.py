@@ -56,7 +56,7 @@ class Spread:
         """Return the share of `totals[k]` that falls to bucket `places[k]`; the total is that of its record."""
         length = self.length_ms[self.record[places]]
         begin, end = self.begin[places], self.end[places]
-        # The whole part of totals / length first: a total times a length might not fit 64 bits.
+        # First the whole part of totals / length, because a total times a length might not fit 64 bits.
         whole, rest = np.divmod(totals, length)
         shares: np.ndarray = whole * (end - begin) + rest * end // length - rest * begin // length
         return shares
@@ -77,7 +77,7 @@ def spread(start_ms: np.ndarray, length_ms: np.ndarray) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class SpreadEntries:
-    """What fell to M buckets of time: `count[k]` under `key[k]`, for k from `offsets[m]` up to `offsets[m + 1]`."""
+    """Shares of M buckets of time: `count[k]` under `key[k]`, for k from `offsets[m]` up to `offsets[m + 1]`."""
 
     offsets: np.ndarray  # int32[M+1]
     key: np.ndarray  # int64[K], rising in each bucket of time

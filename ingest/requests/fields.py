@@ -32,7 +32,7 @@ TIME = pa.timestamp("ms", tz="UTC")  # for a field that is int in a line: its te
 
 
 class Traffic(msgspec.Struct, kw_only=True):
-    """What went over an edge, where a record says so; what a value means is checked by columns."""
+    """The traffic of an edge in a record. The values are checked by columns."""
 
     connections: Count = None
     failed_connections: Count = None

@@ -22,7 +22,7 @@ UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(6)
 ERROR = 1  # span status is ERROR
 SHARED = 2  # Zipkin: client and server half carry one span id
 LINK = 4  # not a span: a span link, standing in the linked trace as one more child
-RELEASED = 8  # its lone half may make an edge now; without it the other half is still awaited
+RELEASED = 8  # its lone half may make an edge now; without this flag, the other half is still awaited
 
 SPAN = np.dtype(
     [
@@ -41,7 +41,7 @@ SPAN = np.dtype(
     ]
 )
 
-# Real clocks: 2000-01-01 to 2100-01-01. What lies outside is a broken clock, and is skipped by name.
+# Real clocks: 2000-01-01 to 2100-01-01. A time outside comes from a broken clock, and is skipped by name.
 EARLIEST_NS = 946_684_800 * 10**9
 LATEST_NS = 4_102_444_800 * 10**9
 
@@ -54,7 +54,7 @@ class Node(NamedTuple):
 
 
 class PeerHint(NamedTuple):
-    """What a span's attributes say of the other side, before anybody asks who owns the address.
+    """What a span's attributes say of its peer, before the owner of the address is looked up.
 
     For a client or producer the other side is the callee; for a server it is the caller; for a consumer (and a
     producer) with a messaging system it is the topic or queue. `node` is set when the attributes settle it alone

@@ -30,7 +30,7 @@ from chronotope.schema.storage.store import Store
 
 @dataclass(slots=True)
 class Outcome:
-    """What one batch did: spans new and seen before, observations written, and why some spans made none."""
+    """The outcome of one batch: new spans and duplicates, observations written, and why some spans made none."""
 
     spans: int = 0
     duplicates: int = 0
@@ -149,7 +149,7 @@ class Pairer:
         return np.concatenate([remembered, read_traces(self._store, self._vocabulary, forgotten)])
 
     def _settled(self, known: np.ndarray, fresh: np.ndarray) -> np.ndarray:
-        """What came before a batch, asked once more when it is in the store: with one writer, what it was."""
+        """Return the spans before a batch, once the batch is in the store. With one writer, nothing has changed."""
         return known
 
     def _insert_spans(self, rows: np.ndarray, *, rewrite: bool) -> None:

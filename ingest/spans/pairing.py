@@ -71,7 +71,7 @@ class Calls:
 
 @dataclass(slots=True)
 class Rules:
-    """What pairing must know of the codes: which nodes are topics or intermediaries, how much a protocol says."""
+    """Facts about codes that pairing needs: which nodes are topics or intermediaries, how much a protocol says."""
 
     vocabulary: Vocabulary
     entry_node: int = -1  # node that calls root server spans; -1: they make no edge
@@ -263,7 +263,7 @@ def _put_hops(out, at, end, row, between):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _put_own(out, at, row, found, role, topics, entry):  # type: ignore[no-untyped-def]
-    """What a span shows by itself: the hop to or from a topic, or a half whose other half is not known.
+    """Emit the call that a span shows alone: the hop to or from a topic, or a half whose other half is not known.
 
     `found`: for a server or consumer span, whether its parent is another service.
     """

@@ -85,7 +85,7 @@ def _answered(rows, parents, clients):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _waits(rows, parents, entries, answered):  # type: ignore[no-untyped-def]
-    """When requests waited for others, within their own time: (entry, start, end) of W waits."""
+    """Return when requests waited for others, within their own time: (entry, start, end) of W waits."""
     entry = np.empty(2 * len(rows), np.int32)
     start_ns = np.empty(2 * len(rows), np.int64)
     end_ns = np.empty(2 * len(rows), np.int64)

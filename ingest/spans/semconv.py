@@ -129,7 +129,7 @@ URL_KEYS: tuple[str, ...] = (*_URLS, "db.connection_string")
 
 RELEVANT_KEYS: tuple[str, ...] = VALUE_KEYS + PRESENCE_KEYS + URL_KEYS
 
-# Of a server span these say nothing: they name the called side, or the caller's ephemeral port.
+# On a server span these mean nothing: they name the callee, or the caller's ephemeral port.
 CALLEE_KEYS: frozenset[str] = frozenset(
     {
         *(address for address, _ in (*_DIALLED, *_REACHED) if address not in _CALLER),

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much may wait, and for how long.
+    """Limits of a queue.
 
     Attributes:
         queued: rows that may wait; a single item may have more.
@@ -95,7 +95,7 @@ class GroupQueue(Generic[T]):
         """Raise Busy when nothing is taken now: the server stops, or the store takes no inserts."""
         if self._stopping:
             raise Busy("the server is stopping; send this again later", 5)
-        if self._store_fails():  # at once: requests that wait for it would keep readers from their answers
+        if self._store_fails():  # at once, because requests that wait for the store would block readers
             raise Busy("the store does not take inserts now; send this again later", 5)
 
     def put(self, item: T) -> None:

@@ -1,4 +1,4 @@
-"""The landing table's columns: all of them, in their types, whatever form they are given in."""
+"""The columns of the table `observations`: all of them, in their types, whatever form they are given in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START = 1_700_000_000
 LEAST = {"time": [START, START + 10], "layer": "trace", "source": ["a", "b"], "target": "c"}
 
 
-def test_columns_are_those_of_the_landing_table(any_store: Store) -> None:
+def test_columns_are_those_of_the_observations_table(any_store: Store) -> None:
     described = [row[0] for row in any_store.rows("DESCRIBE TABLE observations")]
     assert observation_table(LEAST).schema.names == described == SCHEMA.names
 

@@ -77,7 +77,7 @@ class ForeignFlow:
         }
 
     def _direction(self, *, ports_tell: bool) -> str:
-        """How the client is known; of two ports that look alike the lower one is no evidence."""
+        """Return how the client is known. Of two ports with the same rank, the lower one is no evidence."""
         if self.from_client is not None:
             return "port" if self.udp else "syn"
         return "port" if ports_tell else "unknown"

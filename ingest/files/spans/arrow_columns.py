@@ -35,7 +35,7 @@ class Ids(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Where each cell's bytes are; null cells have length 0."""
+    """The position of each cell's bytes. Null cells have length 0."""
 
     data: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int64]

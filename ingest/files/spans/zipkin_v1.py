@@ -18,7 +18,7 @@ from chronotope.ingest.files.spans.zipkin_reports import Endpoint, Piece
 from chronotope.ingest.spans.columns import CLIENT, CONSUMER, PRODUCER, SERVER
 from chronotope.ingest.spans.semconv import RELEVANT_KEYS
 
-# Kind, what marks its begin and its end, and the key of the other side's address.
+# Kind, what marks its begin and its end, and the key of the other end's address.
 _SIDES = (
     (CLIENT, "cs", "cr", "sa"),
     (SERVER, "sr", "ss", "ca"),

@@ -164,7 +164,7 @@ class Samples:
     time_ms: np.ndarray  # int64[N], Unix milliseconds
     value: np.ndarray  # float64[N]
     native: NativeHistograms | None = None
-    # int64[N]: when all that the series' target had was read before, as far as a series that is new was born after it;
+    # int64[N]: when all of the series' target was read before, if a new series must have begun after that;
     # NO_TIME, or None for all: nothing is known.
     watched: np.ndarray | None = None
 

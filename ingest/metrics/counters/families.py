@@ -45,7 +45,7 @@ class Families:
 
     @property
     def groups(self) -> int:
-        """How many groups there are."""
+        """The number of groups."""
         return len(self._groups)
 
     def update(self) -> None:

@@ -86,7 +86,7 @@ def bucket_weights(les_ms: np.ndarray) -> np.ndarray:
     """Return float64[L, 256]: the part of each of a metric's buckets that falls into each of ours."""
     bounds = np.asarray(les_ms, np.float64)
     finite = np.isfinite(bounds) & (bounds > 0)
-    # Where a bound is in the scale of our buckets: bucket b is (b - 1, b].
+    # The position of a bound in the scale of our buckets: bucket b is (b - 1, b].
     scale = np.full(len(bounds), 0.0)
     scale[finite] = np.log(bounds[finite] * 1000.0) / LOG_GROWTH
     above = scale[finite][-1] if finite.any() else 0.0
@@ -164,7 +164,7 @@ def latency_increases(increases: Increases, families: Families, *, unit_s: float
         of_these = np.flatnonzero(place[histogram] >= 0)
         at = place[histogram[of_these]] * len(les) + bounds.column[series[of_these]]
         cumulated = np.bincount(at, increases.increase[of_these], len(rows) * len(les)).reshape(len(rows), len(les))
-        # After a reset that nobody saw a lower bound may have risen by more than one above it.
+        # After an unseen reset, a lower bound may have risen by more than a higher one.
         cumulated = np.minimum.accumulate(cumulated[:, ::-1], axis=1)[:, ::-1]
         cumulated[:, 1:] = np.maximum(cumulated[:, 1:] - cumulated[:, :-1], 0.0)
         at, bucket, count = spread_counts(cumulated, bucket_weights(les * (1000.0 * unit_s)))

@@ -238,7 +238,7 @@ class Counters:
         """Subtract, but where a group was reset count from 0."""
         fell = samples.value < before
         if fell.any():
-            # A sum falls also when something negative is added, so it says nothing about its group.
+            # A sum also falls when a negative value is added, so it is no evidence of a reset of its group.
             before = before.copy()
             before[self._reset(samples, fell & (role != SUM))] = 0.0
             before[(role == SUM) & (samples.value < before)] = np.inf

@@ -36,7 +36,7 @@ class TextCache:
 
     @property
     def entries(self) -> int:
-        """How many texts there are."""
+        """The number of texts."""
         return int(self.fill[ENTRIES])
 
     def text(self, entry: int) -> bytes:

@@ -42,7 +42,7 @@ class Place(NamedTuple):
             return False
         if other.measure == "latency":
             return self.measure in ("latency", "calls_and_latency")
-        # Connections and bytes of calls belong to them where one mapping tells both.
+        # If one mapping gives calls and their connections and bytes, these belong to the same calls.
         alike = other.measure in ("calls", "calls_and_latency") or self.mapping != other.mapping
         return self.measure in ("calls", "calls_and_latency") and alike
 
@@ -62,7 +62,7 @@ class Places:
         if not use.same_calls:
             return -1
         rule = use.rule.entry
-        # The scraped end is known by the target: libraries may name it differently.
+        # The target identifies the scraped end, because libraries may name it differently.
         ends = ("" if rule.source.scraped else _said(source), "" if rule.target.scraped else _said(target))
         key = (use.same_calls, target_of_labels(labels), *ends)
         place = Place(labels.get("otel_scope_name", ""), use.rank, rule.name, use.family.measure)

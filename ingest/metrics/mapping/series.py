@@ -20,7 +20,7 @@ from chronotope.ingest.metrics.mapping.templates import Labels, first_known
 from chronotope.schema.names import clean_name
 from chronotope.schema.observations import MOST_CODES
 
-# Why a series means nothing; the place is its code in `reason`.
+# Why a series has no meaning. The index is its code in `reason`.
 REASONS = ("", "not_mapped", "conditions", "no_source", "no_target", "both_unknown", "gauge")
 USED, NOT_MAPPED, CONDITIONS, NO_SOURCE, NO_TARGET, BOTH_UNKNOWN, GAUGE = range(len(REASONS))
 _UNITS = tuple(UNIT_S)

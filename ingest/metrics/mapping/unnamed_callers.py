@@ -90,7 +90,7 @@ def settle(
         now = end_ms[row] // SETTLED_MS
         own = state[at]
         if now > window[at]:
-            # Nothing happened in windows between: the balance was what it is.
+            # Nothing happened in the windows between, so the balance did not change.
             own[_LOWEST_BEFORE] = own[_LOWEST] if now == window[at] + 1 else own[_BALANCE]
             own[_NAMED_BEFORE] = own[_NAMED] if now == window[at] + 1 else 0.0
             own[_LOWEST], own[_NAMED], window[at] = own[_BALANCE], 0.0, now

@@ -196,7 +196,7 @@ class MetricsCollector:
             table, _ = self._waiting.pop(0)
             logger.error("observations are lost: the store takes none", extra={"observations": table.num_rows})
         state = state_of(self.pipeline.counters, self.pipeline.table, series, round_ms)
-        # A series that found no room is not in the state: it must not seem to be born later.
+        # A series without room is not in the state. It must not seem to be new later.
         full = bool(self.pipeline.table.skipped["series_limit"])
         seen = zip(self._names, self.scrapers, strict=True)
         watched = {} if full else {name: scraper.parser.watched_ms for name, scraper in seen}

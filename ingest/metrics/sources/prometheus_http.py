@@ -106,7 +106,7 @@ class PrometheusHttp:
                 wanted_pause_s = float(after) if after.isdecimal() else 0.0
             if attempt < self.attempts:
                 self.repeated += 1
-                # Half of the pause by chance, so that several collectors do not come back at once.
+                # Half of the pause is random, so that several collectors do not return at once.
                 pause_s = max(2.0 ** (attempt - 1) * random.uniform(0.5, 1.0), wanted_pause_s)
                 self._sleep(min(pause_s, LONGEST_PAUSE_S))
         raise SourceError(f"{problem} (after {self.attempts} attempts)")

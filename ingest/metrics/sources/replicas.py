@@ -16,7 +16,7 @@ from chronotope.ingest.columns.bytes import compiled
 from chronotope.ingest.metrics.counters.columns import NO_TIME, REFUSED, Samples, SeriesTable
 
 SILENCE_MS = 60_000
-_NO_ROOM = -2  # the table has no room for the series without the label: rather nothing than twice
+_NO_ROOM = -2  # the table has no room for the series without the label: no count is better than a double one
 
 
 @compiled
@@ -101,7 +101,7 @@ class Replicas:
         if not more:
             return
         self._one_of = np.concatenate([self._one_of, np.array(found, np.int32)])
-        # A series that has no replica label, but is what others are without theirs, is a replica as well.
+        # A series without a replica label is a replica too, if others are equal to it without theirs.
         alone = self._one_of[self._one_of >= 0]
         self._one_of[alone] = alone
         self._chosen = np.concatenate([self._chosen, np.full(more, -1, np.int32)])

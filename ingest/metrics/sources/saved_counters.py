@@ -32,7 +32,7 @@ from chronotope.schema.storage.store import Store
 logger = logging.getLogger(__name__)
 
 AGAIN_MS = 3_600_000  # observations that are older are not inserted again: the store may have forgotten their token
-KEPT_MS = 7 * 86_400_000  # a series that comes back after so long a silence and a restart may count as born
+KEPT_MS = 7 * 86_400_000  # a series that returns after so long a silence and a restart may count as new
 PRUNE_MS = 3_600_000
 _WATCHED, _UNDER_WAY = "watched ", "under way "
 

@@ -106,7 +106,7 @@ class Scraper:
                 redirect=False,
                 preload_content=False,
             )
-            with contextlib.closing(response):  # before that, a connection of which all was read is in its pool again
+            with contextlib.closing(response):  # before that, a fully read connection is in its pool again
                 if response.status != 200:
                     raise SourceError(f"{self.target.url} answers with status {response.status}, not 200")
                 body = _read(response, self.target, deadline)

@@ -65,7 +65,7 @@ def test_reports_that_do_not_agree_say_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_recorded_system_whose_clocks_differ_shows_no_bare_address(store: Store, shared_data, seed: int) -> None:
+def test_recorded_system_whose_clocks_differ_shows_no_unowned_address(store: Store, shared_data, seed: int) -> None:
     """Each host's clock is up to three seconds wrong, for its flows and for what it says of its address."""
     truth = read_truth(shared_data / "live_capture")
     skews, chance = {}, random.Random(seed)

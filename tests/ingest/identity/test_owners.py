@@ -132,7 +132,7 @@ def test_rows_without_an_address_have_no_owner() -> None:
     assert answer.reason.tolist() == [Reason.OWNED, Reason.UNOWNED, Reason.OWNED]
 
 
-def test_kind_of_a_service_is_the_most_telling_one_claimed() -> None:
+def test_kind_of_a_service_is_the_most_specific_one_claimed() -> None:
     rows = [Ownership("10.0.0.1", "pg"), Ownership("10.0.0.2", "pg", kind="database"), Ownership("10.0.0.3", "pg")]
     assert Identities(rows).services == [("pg", "database")]
 

@@ -95,7 +95,7 @@ def test_nodes_say_what_the_intermediary_is(store: Store) -> None:
     assert kinds == {"lb": "intermediary", **dict.fromkeys("abctu", "service")}
 
 
-def test_confirmed_edges_are_beyond_doubt(store: Store) -> None:
+def test_confirmed_edges_have_full_confidence(store: Store) -> None:
     write(store, traffic())
     call = {"time": [T0], "layer": "trace", "source": ["a"], "target": ["t"], "protocol": "http", "calls": [1]}
     store.insert("observations", observation_table(call))

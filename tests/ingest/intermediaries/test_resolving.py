@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronotope.ingest.intermediaries.hops import CONNECTIONS, MEASURES, Hops, Route, observed_hops, split
+from chronotope.ingest.flows.rows import MEASURES
+from chronotope.ingest.intermediaries.hops import CONNECTIONS, Hops, Route, observed_hops, split
 from chronotope.ingest.intermediaries.resolving import Knowledge, in_order, resolve
 
 T = 40

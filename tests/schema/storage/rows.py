@@ -1,4 +1,4 @@
-"""Rows for the landing table, and what every table behind it must hold of them."""
+"""Rows for the table `observations`, and what every table behind it must hold of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def many_rows() -> pa.Table:
 
 
 def totals(store: Store) -> dict[str, Any]:
-    """Return what is in every table behind the landing table."""
+    """Return what is in every table behind the table `observations`."""
     sums = ", ".join(f"sum({name})" for name in MEASURES)
     found: dict[str, Any] = {table: store.rows(f"SELECT {sums} FROM {table}")[0] for table in COUNTS}
     for table in LATENCIES:

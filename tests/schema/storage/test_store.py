@@ -1,4 +1,4 @@
-"""The landing table over both transports: what goes in comes out, once, summed at every level."""
+"""The table `observations` over both transports: what goes in comes out, once, summed at every level."""
 
 from __future__ import annotations
 

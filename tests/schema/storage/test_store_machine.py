@@ -68,7 +68,7 @@ batches = st.lists(rows, min_size=1, max_size=6)
 
 
 def columns_of(batch: list[Row]) -> dict[str, Any]:
-    """Return a batch as the columns of the landing table."""
+    """Return a batch as the columns of the table `observations`."""
     source, target, protocol, layer = (list(part) for part in zip(*(row.edge for row in batch), strict=True))
     return {
         "time": [row.time for row in batch],
