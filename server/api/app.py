@@ -15,13 +15,11 @@ from chronotope.server.api.grafana import grafana_routes
 from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
-from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
 from chronotope.server.api.reading import reading_routes
 from chronotope.server.api.rules import rules_routes
 from chronotope.server.api.transfer import query, register_compression
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.layout.places import Places
 
 
 def create_app(
@@ -50,8 +48,7 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    own = [reading_routes(store, settings), rules_routes(store, settings), positions_routes(Places(store), settings)]
-    described = [*own, *blueprints]
+    described = [reading_routes(store, settings), rules_routes(store, settings), *blueprints]
     for blueprint in described:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, described))

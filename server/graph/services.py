@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from chronotope.schema.names import split_service_id
-from chronotope.server.context.records import Change
+from chronotope.server.context.changes import Change
 from chronotope.server.graph.answer import Edge, Graph, Kind, Layer, Node, NodeTotals, Window
 from chronotope.server.graph.assemble import Directory
 
