@@ -78,7 +78,7 @@ def _tells(reported: Event, seen: Event) -> bool:
     )
 
 
-class Change(Struct, gc=False):
+class ServiceChange(Struct, gc=False):
     """A change of a service: reported, or a new version that spans said. `text` says it beside the answer's end."""
 
     id: str
@@ -91,10 +91,10 @@ class Change(Struct, gc=False):
     url: str
 
 
-def change_records(changes: Iterable[Event], at_ms: int, service: str | None = None) -> list[Change]:
+def change_records(changes: Iterable[Event], at_ms: int, service: str | None = None) -> list[ServiceChange]:
     """Return the changes, of one service if it is given, the latest first."""
     return [
-        Change(
+        ServiceChange(
             one.id, one.type, format_time(one.time_ms), one.service, one.title,
             f"{ago(at_ms - one.time_ms)}: {one.title or f'{one.type} of {one.service}'}", one.attributes, one.url,
         )
