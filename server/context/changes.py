@@ -48,9 +48,9 @@ def changes_between(store: Store, from_ms: int, to_ms: int) -> list[Event]:
         version_event(str(service), str(value), str(before), int(began))
         for service, value, before, began in store.rows(_VERSIONS, parameters)
     ]
-    told = [event for event in seen if not any(_tells(one, event) for one in reported)]
+    unreported = [event for event in seen if not any(_covers(one, event) for one in reported)]
     within = [one for one in reported if from_ms <= one.time_ms < to_ms]
-    return sorted([*within, *told], key=lambda one: (one.time_ms, one.id))
+    return sorted([*within, *unreported], key=lambda one: (one.time_ms, one.id))
 
 
 def version_event(service: str, version: str, before: str, at_ms: int) -> Event:
@@ -67,7 +67,7 @@ def version_event(service: str, version: str, before: str, at_ms: int) -> Event:
     )
 
 
-def _tells(reported: Event, seen: Event) -> bool:
+def _covers(reported: Event, seen: Event) -> bool:
     """Whether a report is about the deployment of a version that spans began to show."""
     version = seen.attributes[VERSION]
     near = abs(reported.time_ms - seen.time_ms) <= _SAME_MS
@@ -79,7 +79,7 @@ def _tells(reported: Event, seen: Event) -> bool:
 
 
 class ServiceChange(Struct, gc=False):
-    """A change of a service: reported, or a new version that spans said. `text` says it beside the answer's end."""
+    """A change of a service: reported, or a new version in spans. `text` says how long before the end it was."""
 
     id: str
     type: str
