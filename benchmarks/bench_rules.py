@@ -120,7 +120,7 @@ def test_back_test_over_a_month(benchmark: Any, month: tuple[Store, int, int], k
 @of_months
 @pytest.mark.parametrize("kind", RULES)
 def test_one_bucket_live(benchmark: Any, month: tuple[Store, int, int], kind: str) -> None:
-    """The last hour, as the driver judges it: with all that it reads."""
+    """The last hour, as the loop judges it: with all that it reads."""
     store, edges, _ = month
     rule = rule_of(RULES[kind][0]).model_copy(update={"window": HOUR_S})
 

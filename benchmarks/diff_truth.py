@@ -1,11 +1,12 @@
 """How right the diff is: `python -m benchmarks.diff_truth [FOLDER]` prints four tables.
 
 1. Stationary traffic: the share of unchanged edges that are called changed, over many seeds, steady, bursty and
-   correlated from slot to slot. 2. Power: how many injected changes are found, by their size and the traffic.
+   correlated from one sub-window to the next.
+2. Power: how many injected changes are found, by their size and the traffic.
 3. Load that all edges share: both of these for the calls, with and without following it.
 4. With FOLDER, real spans with injected faults (Nezha, 2022-08-22): how many edges of the faulted services are marked.
 
-Five minutes in ten slots a window; what is accepted is what the diff accepts, at its default significance.
+Five minutes in ten sub-windows a window; what is accepted is what the diff accepts, at its default significance.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from chronotope.server.diff.significance import (
     share_p,
 )
 
-EDGES, SLOTS, SEEDS = 2000, 10, 10
+EDGES, SUB_WINDOWS, SEEDS = 2000, 10, 10
 BUCKETS = 120
 _MIDDLES = 1.1 ** np.arange(BUCKETS) / 1000
 Window = tuple[np.ndarray, ...]
@@ -48,7 +49,7 @@ Verdict = tuple[np.ndarray, np.ndarray]  # p-values, and which edges are called 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Calls by slot: Poisson around `mean` with a load that wobbles by `wobble` and remembers itself by `memory`."""
+    """Calls by sub-window: Poisson around `mean`, with a load that varies by `wobble` and decays by `memory`."""
 
     name: str
     mean: float
@@ -57,12 +58,12 @@ class Traffic:
     together: float = 0.0  # a wobble that is the same for all edges
 
     def load(self, random: np.random.Generator) -> np.ndarray:
-        """A factor for each edge and slot, lognormal and autoregressive, of mean 1."""
+        """A factor for each edge and sub-window, lognormal and autoregressive, of mean 1."""
         own = self._swing(random, EDGES, self.wobble)
         return own * self._swing(random, 1, self.together) if self.together else own
 
     def _swing(self, random: np.random.Generator, edges: int, wobble: float) -> np.ndarray:
-        noise = random.normal(size=(edges, SLOTS + 20))
+        noise = random.normal(size=(edges, SUB_WINDOWS + 20))
         state = noise.copy()
         for at in range(1, state.shape[1]):
             state[:, at] = self.memory * state[:, at - 1] + np.sqrt(1 - self.memory**2) * noise[:, at]
@@ -95,15 +96,15 @@ def errors(traffic: Traffic, random: np.random.Generator, factor: float) -> Verd
 
 
 def latencies(traffic: Traffic, random: np.random.Generator, factor: float) -> Verdict:
-    """Lognormal, a standard deviation of 0.57; the slots' medians wobble as the load does."""
+    """Lognormal, a standard deviation of 0.57; the sub-windows' medians wobble as the load does."""
 
     def window(shift: float) -> Window:
         calls = max(int(traffic.mean), 1)
         centre = 60 + np.log(shift * traffic.load(random))[:, :, None] / np.log(1.1)
-        drawn = np.clip(np.round(random.normal(centre, 6, (EDGES, SLOTS, calls))), 0, BUCKETS - 1).astype(int)
+        drawn = np.clip(np.round(random.normal(centre, 6, (EDGES, SUB_WINDOWS, calls))), 0, BUCKETS - 1).astype(int)
         dense = np.zeros((EDGES, BUCKETS))
-        np.add.at(dense, (np.repeat(np.arange(EDGES), SLOTS * calls), drawn.reshape(-1)), 1)
-        return dense, _MIDDLES[drawn].sum(2), np.full((EDGES, SLOTS), float(calls))
+        np.add.at(dense, (np.repeat(np.arange(EDGES), SUB_WINDOWS * calls), drawn.reshape(-1)), 1)
+        return dense, _MIDDLES[drawn].sum(2), np.full((EDGES, SUB_WINDOWS), float(calls))
 
     one, other = window(1.0), window(factor)
     variance = tuple(
@@ -123,12 +124,12 @@ MEASURES: dict[str, Callable[[Traffic, np.random.Generator, float], Verdict]] = 
 }  # fmt: skip
 TRAFFICS = [
     Traffic("rare, steady", 0.3),
-    Traffic("10 a slot, steady", 10),
-    Traffic("100 a slot, steady", 100),
-    Traffic("10 a slot, bursty", 10, 0.5),
-    Traffic("100 a slot, bursty", 100, 0.5),
-    Traffic("100 a slot, bursts last 2 slots", 100, 0.5, 0.5),
-    Traffic("100 a slot, bursts last 5 slots", 100, 0.5, 0.8),
+    Traffic("10 a sub-window, steady", 10),
+    Traffic("100 a sub-window, steady", 100),
+    Traffic("10 a sub-window, bursty", 10, 0.5),
+    Traffic("100 a sub-window, bursty", 100, 0.5),
+    Traffic("100 a sub-window, bursts last 2 sub-windows", 100, 0.5, 0.5),
+    Traffic("100 a sub-window, bursts last 5 sub-windows", 100, 0.5, 0.8),
 ]
 
 
@@ -159,10 +160,10 @@ def power() -> Iterator[str]:
 def together() -> Iterator[str]:
     """All edges swing together, and one in ten changes: the share called changed of the others, and of these."""
     factors, swinging = (1.5, 2.0, 3.0), (
-        Traffic("for 5 slots", 100, 0.0, 0.8, 0.5),
-        Traffic("for 5 slots, 10 a slot", 10, 0.0, 0.8, 0.5),
-        Traffic("for 5 slots, and each by 20 % on its own", 100, 0.2, 0.8, 0.5),
-        Traffic("from slot to slot", 100, 0.0, 0.0, 0.5),
+        Traffic("for 5 sub-windows", 100, 0.0, 0.8, 0.5),
+        Traffic("for 5 sub-windows, 10 a sub-window", 10, 0.0, 0.8, 0.5),
+        Traffic("for 5 sub-windows, and each by 20 % on its own", 100, 0.2, 0.8, 0.5),
+        Traffic("from sub-window to sub-window", 100, 0.0, 0.0, 0.5),
     )  # fmt: skip
     yield f"| all swing by 50 % | followed | others | {' | '.join(f'× {factor:g}' for factor in factors)} |"
     yield "| --- | --- | --- | --- | --- | --- |"

@@ -22,8 +22,7 @@ from chronotope.server.answers.parameters import (
     ServicesParameters,
     TimelineParameters,
 )
-from chronotope.server.context.changes import changes_between
-from chronotope.server.context.records import change_records
+from chronotope.server.context.changes import change_records, changes_between
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.export.formats import render
 from chronotope.server.export.nodegraph import edge_rows, node_rows

@@ -16,13 +16,11 @@ from chronotope.server.api.health import health_routes, register_metrics
 from chronotope.server.api.manual import manual_routes
 from chronotope.server.api.openapi import openapi_document
 from chronotope.server.api.page import page_routes
-from chronotope.server.api.positions import positions_routes
 from chronotope.server.api.problems import register_problems
 from chronotope.server.api.reading import reading_routes
 from chronotope.server.api.rules import rules_routes
 from chronotope.server.api.transfer import query, register_compression
 from chronotope.server.evidence.settings import Settings
-from chronotope.server.layout.positions import Places
 
 
 def create_app(
@@ -51,8 +49,7 @@ def create_app(
     app.register_blueprint(grafana_routes(store, settings))
     app.register_blueprint(health_routes(store, registry))
     app.register_blueprint(page_routes())
-    own = [reading_routes(store, settings), rules_routes(store, settings), positions_routes(Places(store), settings)]
-    described = [*own, manual_routes(), *blueprints]
+    described = [reading_routes(store, settings), rules_routes(store, settings), manual_routes(), *blueprints]
     for blueprint in described:
         app.register_blueprint(blueprint)
     app.register_blueprint(_document_route(app, described))

@@ -192,7 +192,7 @@ def _query(name: str, schema: Json, *, required: bool) -> Json:
     schema = {key: value for key, value in schema.items() if key not in ("title", "description")} | (
         {"description": schema["description"]} if "description" in schema else {}
     )
-    if "anyOf" in schema:  # optional: that it may be left out says the same as null
+    if "anyOf" in schema:  # optional: leaving it out means the same as null
         schema = next(kind for kind in schema.pop("anyOf") if kind.get("type") != "null") | schema
     if schema.get("default", "") in (None, "", ()):
         schema.pop("default", None)

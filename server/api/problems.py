@@ -97,7 +97,7 @@ def _refused(error: ChronotopeError) -> Response:
     if status >= 500:
         logger.warning("request failed", extra={"path": request.path, "problem": name, "detail": str(error)})
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Busy) else {}
-    # What the engine says may hold parts of a statement: it is for the log.
+    # The engine's message may contain parts of a statement: it belongs into the log.
     detail = _STORE_DETAIL if type(error) is StoreError else str(error)
     return problem_response(status, name, detail, headers)
 

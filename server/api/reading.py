@@ -19,6 +19,7 @@ from chronotope.server.culprits.records import CulpritsAnswer
 from chronotope.server.events.event import Events
 from chronotope.server.evidence.settings import Settings
 from chronotope.server.findings.findings import Findings
+from chronotope.server.layout.positions import Places, Positions
 from chronotope.server.questions import records
 
 Answers = Callable[..., Answer]  # store, settings, parameters, now, and what the path names
@@ -49,6 +50,7 @@ _DESCRIBED: Mapping[str, tuple[str, type]] = {
         records.SinglePointsAnswer,
     ),
 }
+_POSITIONS = "/api/v1/positions"
 _BLAST_RADIUS = "Who depends on a service: all transitive callers, with hops and the share of their calls."
 
 
@@ -70,11 +72,23 @@ def reading_routes(store: Store, settings: Settings) -> Blueprint:
             return service_detail(service=f"{service}/{questions.BLAST_RADIUS.rpartition('/')[2]}")
         return blast_radius(service=service)
 
+    places = Places(store)
+
+    @routes.get(_POSITIONS)
+    def positions() -> Response:
+        return respond(graph.answer_positions(places, query(parameters.PositionsParameters), settings.clock()))
+
     openapi: dict[str, Any] = {
         path: described(summary, _ROUTES[path][0], record) for path, (summary, record) in _DESCRIBED.items()
     }
     openapi[questions.BLAST_RADIUS] = described(
         _BLAST_RADIUS, questions.BlastRadiusParameters, records.BlastRadiusAnswer, SERVICE_IN_PATH
+    )
+    openapi[_POSITIONS] = described(
+        "Where each node of the drawing is, of all services ever seen.",
+        parameters.PositionsParameters,
+        Positions,
+        refusals=("400", "503"),
     )
     routes.openapi = openapi  # type: ignore[attr-defined]
     return routes

@@ -88,7 +88,7 @@ def demo(
         traffic.write_history(console, stopping)
         server.warm_up()
         if not stopping.is_set():
-            _say(console, base, server, traffic)
+            _print_hints(console, base, server, traffic)
             if console.is_terminal and base:
                 _open_page(base)
         traffic.run(stopping, seconds)
@@ -109,7 +109,7 @@ class Traffic:
         self._random = np.random.default_rng()
         self.begun_s = time.time()
         self.history_s = history_s
-        until_s, deployed_s = _told_before(server.store)
+        until_s, deployed_s = _earlier_demo(server.store)
         self.history_from_s = max(self.begun_s - history_s, until_s)
         self.newcomer_s = deployed_s or self.begun_s - history_s / 3
 
@@ -154,7 +154,7 @@ class Traffic:
             logger.warning("%s", error)
 
 
-def _told_before(store: Store) -> tuple[float, float]:
+def _earlier_demo(store: Store) -> tuple[float, float]:
     """Until when an earlier demo filled this store, and since when it had the newcomer; 0 when there was none."""
     from chronotope.ingest.demo.replay import NEWCOMER
 
@@ -175,7 +175,7 @@ def _open_page(base: str) -> None:
             browser.open(f"{base}/")
 
 
-def _say(console: Console, base: str, server: Server, traffic: Traffic) -> None:
+def _print_hints(console: Console, base: str, server: Server, traffic: Traffic) -> None:
     """Print where it answers and what to try."""
     tries = [f"chronotope graph --server {base}"]
     if traffic.history_s:

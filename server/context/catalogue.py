@@ -42,13 +42,13 @@ def read_catalogue(paths: Iterable[str | Path]) -> dict[str, Attributes]:
             if isinstance(document, dict) and "kind" in document and "apiVersion" in document:
                 entities.append(document)
             elif isinstance(document, dict) and isinstance(document.get("services"), dict):
-                for service, said in document["services"].items():
-                    found.setdefault(clean_name(str(service)), {}).update(_plain(said, f"{where}: {service}"))
+                for service, facts in document["services"].items():
+                    found.setdefault(clean_name(str(service)), {}).update(_plain(facts, f"{where}: {service}"))
             elif document is not None:
                 raise InvalidConfig(f"{where} is no catalogue; {_ACCEPTED}")
-    for service, said in components(entities):
-        found.setdefault(service, {}).update(said)
-    return {service: dict(list(said.items())[:MOST_ATTRIBUTES]) for service, said in found.items() if said}
+    for service, facts in components(entities):
+        found.setdefault(service, {}).update(facts)
+    return {service: dict(list(facts.items())[:MOST_ATTRIBUTES]) for service, facts in found.items() if facts}
 
 
 def components(entities: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Attributes]]:
@@ -67,9 +67,9 @@ def resolve(catalogue: Mapping[str, Attributes], services: Iterable[str]) -> dic
     found: dict[str, Attributes] = {}
     for service in services:
         name = split_service_id(service)[1]
-        said = {**catalogue.get(name, {}), **catalogue.get(service, {})}
-        if said:
-            found[service] = said
+        facts = {**catalogue.get(name, {}), **catalogue.get(service, {})}
+        if facts:
+            found[service] = facts
     return found
 
 
@@ -83,12 +83,12 @@ def _documents(path: str | Path) -> list[Any]:
         raise InvalidConfig(f"catalogue {path} is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _plain(said: Any, where: str) -> Attributes:
-    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+def _plain(facts: Any, where: str) -> Attributes:
+    if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
         raise InvalidConfig(
             f"{where} has no attributes; accepted: a mapping of names to texts, such as `team: checkout`"
         )
-    return {clean_name(key): clean_name(value) for key, value in said.items() if value}
+    return {clean_name(key): clean_name(value) for key, value in facts.items() if value}
 
 
 def _part(entity: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -101,11 +101,11 @@ def _name(metadata: Mapping[str, Any]) -> str:
 
 
 def _service(metadata: Mapping[str, Any]) -> str:
-    said = _part(metadata, "annotations")
-    if service := said.get("chronotope/service"):
+    facts = _part(metadata, "annotations")
+    if service := facts.get("chronotope/service"):
         return clean_name(str(service))
-    name = str(said.get("backstage.io/kubernetes-id") or metadata.get("name", ""))
-    return service_id(clean_name(name), clean_name(str(said.get("backstage.io/kubernetes-namespace", ""))))
+    name = str(facts.get("backstage.io/kubernetes-id") or metadata.get("name", ""))
+    return service_id(clean_name(name), clean_name(str(facts.get("backstage.io/kubernetes-namespace", ""))))
 
 
 def _component(entity: Mapping[str, Any], named: Mapping[tuple[str, str], Mapping[str, Any]]) -> Attributes:
@@ -117,7 +117,7 @@ def _component(entity: Mapping[str, Any], named: Mapping[tuple[str, str], Mappin
     kind, _, name = owner.rpartition(":")
     team = _referred(name) if kind.lower() in ("", "group") else ""
     group = _part(named.get(("group", team.lower()), {}), "spec")
-    said = {
+    facts = {
         **{str(key): value for key, value in _part(metadata, "labels").items()},
         "owner": _referred(name),
         "team": team,
@@ -129,7 +129,7 @@ def _component(entity: Mapping[str, Any], named: Mapping[tuple[str, str], Mappin
         "on_call": next((annotations[key] for key in _ON_CALL if key in annotations), ""),
         **_links(metadata.get("links")),
     }
-    return {clean_name(key): clean_name(value) for key, value in said.items() if isinstance(value, str) and value}
+    return {clean_name(key): clean_name(value) for key, value in facts.items() if isinstance(value, str) and value}
 
 
 def _referred(reference: Any) -> str:
@@ -139,9 +139,9 @@ def _referred(reference: Any) -> str:
 
 def _repository(annotations: Mapping[str, Any]) -> str:
     for key in _REPOSITORY:
-        if isinstance(said := annotations.get(key), str):
-            said = said.removeprefix("url:")
-            return f"https://github.com/{said}" if key == "github.com/project-slug" else said
+        if isinstance(facts := annotations.get(key), str):
+            facts = facts.removeprefix("url:")
+            return f"https://github.com/{facts}" if key == "github.com/project-slug" else facts
     return ""
 
 

@@ -38,12 +38,12 @@ class CatalogueRefresh:
             InvalidConfig: a file cannot be read.
             StoreError: not written; the next round does.
         """
-        said = {**read_catalogue(self._config.catalogue)}
+        facts = {**read_catalogue(self._config.catalogue)}
         for entry in self._config.identities:
             if entry.attributes:
-                said.setdefault(entry.service_id, {}).update(entry.attributes)
+                facts.setdefault(entry.service_id, {}).update(entry.attributes)
         known = [str(row[0]) for row in self._store.rows("SELECT DISTINCT service FROM services")]
-        wanted = resolve(said, known)
+        wanted = resolve(facts, known)
         new = [
             (service, key, value)
             for service, attributes in wanted.items()
@@ -69,5 +69,5 @@ def write_facts(store: Store, facts: list[tuple[str, str, str]], at_ms: int) -> 
 
 def has_catalogue(config: Config) -> bool:
     """Return whether a configuration says anything about services."""
-    said: list[Mapping[str, str]] = [entry.attributes for entry in config.identities]
-    return bool(config.catalogue) or any(said)
+    facts: list[Mapping[str, str]] = [entry.attributes for entry in config.identities]
+    return bool(config.catalogue) or any(facts)

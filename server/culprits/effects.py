@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from chronotope.server.culprits.symptoms import CALLS, TIMES, Symptoms
-from chronotope.server.diff.significance import MIN_FACTOR
+from chronotope.server.diff.significance import MIN_FACTOR, adjusted, divided
 
 Array = np.ndarray
 _TELLING = 5  # sub-windows of a baseline whose spread is known well enough
@@ -80,17 +80,6 @@ def confidence(p: Array) -> Array:
     return np.asarray(np.where(known < np.exp(-1), 1 + np.e * known * np.log(known), 0.0))
 
 
-def adjusted(p: Array) -> Array:
-    """Return p-values over all tests, so that those up to q hold q of false ones at most; NaN stays."""
-    found = np.full(len(p), np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    if len(tested):
-        order = tested[np.argsort(p[tested])]
-        scaled = p[order] * len(tested) / np.arange(1, len(tested) + 1)
-        found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return found
-
-
 def _welch(size: Array, first: list[Array], second: list[Array]) -> tuple[Array, Array]:
     """One-sided p-values of a difference, its standard error; `first`, `second`: variance of the mean, count."""
     (v1, n1), (v2, n2) = first, second
@@ -108,7 +97,7 @@ def _welch(size: Array, first: list[Array], second: list[Array]) -> tuple[Array,
 def _glass(size: Array, first: list[Array], n2: Array) -> tuple[Array, Array]:
     """As `_welch`, with the spread of the first window alone."""
     v1, n1 = first
-    error = np.sqrt(v1 * n1 * (_divided(np.ones(len(n1)), n1) + _divided(np.ones(len(n2)), n2)))
+    error = np.sqrt(v1 * n1 * (divided(np.ones(len(n1)), n1) + divided(np.ones(len(n2)), n2)))
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(error > 0, size / error, 0.0)
     return np.where(n2 >= 2, special.stdtr(np.maximum(n1 - 1, 1), -score), np.nan), error
@@ -118,8 +107,8 @@ def _ratios(symptoms: Symptoms) -> tuple[tuple[Array, Array, Array], tuple[Array
     """Both windows' ratios of sums, variances and numbers of sub-windows; counts vary at least as Poisson's do."""
     before, after = _ratio(*symptoms.before), _ratio(*symptoms.after)
     totals = symptoms.before[1].sum(1), symptoms.after[1].sum(1)
-    pooled = _divided(symptoms.before[0].sum(1) + symptoms.after[0].sum(1), totals[0] + totals[1])
-    floors = (_divided(pooled, total) for total in totals)
+    pooled = divided(symptoms.before[0].sum(1) + symptoms.after[0].sum(1), totals[0] + totals[1])
+    floors = (divided(pooled, total) for total in totals)
     first, second = (
         (own[0], np.maximum(own[1], floor), own[2]) for own, floor in zip((before, after), floors, strict=True)
     )
@@ -129,10 +118,10 @@ def _ratios(symptoms: Symptoms) -> tuple[tuple[Array, Array, Array], tuple[Array
 def _ratio(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
     """Ratio of sums, its variance, and how many sub-windows have a count."""
     total, used = counts.sum(1), (counts > 0).sum(1)
-    ratio = _divided(sums.sum(1), total)
+    ratio = divided(sums.sum(1), total)
     rest = sums - ratio[:, None] * counts
-    factor = _divided(used, used - 1.0)
-    return ratio, _divided(factor * np.einsum("qk,qk->q", rest, rest), total**2), used
+    factor = divided(used, used - 1.0)
+    return ratio, divided(factor * np.einsum("qk,qk->q", rest, rest), total**2), used
 
 
 def _log_means(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
@@ -140,11 +129,7 @@ def _log_means(sums: Array, counts: Array) -> tuple[Array, Array, Array]:
     seen = counts > 0
     used = seen.sum(1)
     logs = np.where(seen, np.log(np.maximum(np.divide(sums, counts, out=np.ones_like(sums), where=seen), 1.0)), 0.0)
-    mean = _divided(logs.sum(1), used)
+    mean = divided(logs.sum(1), used)
     rest = np.where(seen, logs - mean[:, None], 0.0)
-    spread = np.maximum(_divided(np.einsum("qk,qk->q", rest, rest), used - 1.0), _RESOLUTION**2)
-    return mean, _divided(spread, used), used
-
-
-def _divided(part: Array, whole: Array) -> Array:
-    return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
+    spread = np.maximum(divided(np.einsum("qk,qk->q", rest, rest), used - 1.0), _RESOLUTION**2)
+    return mean, divided(spread, used), used

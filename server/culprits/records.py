@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from chronotope.server.context.records import Change, change_records
+from chronotope.server.context.changes import ServiceChange, change_records
 from chronotope.server.culprits.analysis import Analysis
 from chronotope.server.culprits.effects import confidence
 from chronotope.server.culprits.ranking import Culprit, weigh
@@ -49,7 +49,7 @@ class CulpritRecord(Struct):
     score: float
     probability: float
     reasons: list[Reason]
-    changes: list[Change]
+    changes: list[ServiceChange]
 
 
 class CulpritsAnswer(Struct):

@@ -146,7 +146,7 @@ def _calls(layer: LayerSums, sums: WindowSums, exact: Array) -> tuple[Array, Arr
     inner = layer.source != layer.target
     requests = np.where(exact[:, None], sums.requests, _sum(sums.calls, layer.target, layer.services))
     made = _sum(sums.calls, layer.source, layer.services)
-    entry = ~np.isin(np.arange(layer.services), layer.target[inner]) & ~exact  # nobody calls it: beside its other calls
+    entry = ~np.isin(np.arange(layer.services), layer.target[inner]) & ~exact  # nobody calls it
     requests = np.where(entry[:, None], made, requests)
     return sums.calls[inner], requests[layer.source[inner]]
 

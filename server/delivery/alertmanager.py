@@ -30,15 +30,15 @@ def bodies(standing: Sequence[Standing], now_ms: int, resend_s: int, external_ur
         resend_s: length of a round.
         external_url: where people find this server; empty: nowhere.
     """
-    said = [
-        _said(own, now_ms, resend_s, external_url)
+    records = [
+        _record(own, now_ms, resend_s, external_url)
         for own in standing
         if own.state.fired_ms and not 0 < own.state.resolved_ms < now_ms - RESOLVED_FOR_MS
     ]
-    return [msgspec.json.encode(said[at : at + _AT_ONCE]) for at in range(0, len(said), _AT_ONCE)]
+    return [msgspec.json.encode(records[at : at + _AT_ONCE]) for at in range(0, len(records), _AT_ONCE)]
 
 
-def _said(own: Standing, now_ms: int, resend_s: int, external_url: str) -> dict[str, Any]:
+def _record(own: Standing, now_ms: int, resend_s: int, external_url: str) -> dict[str, Any]:
     ends_ms = own.state.resolved_ms or now_ms + _ROUNDS * resend_s * 1000
     record = {
         "labels": dict(own.alert.labels),

@@ -65,5 +65,5 @@ class Grafana:
 def _text(notice: Notice) -> str:
     """Grafana shows it as HTML: names from outside are text."""
     alert = notice.standing.alert
-    said = f"{alert.rule}: {alert.annotations.get('summary', '')}"
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = f"{alert.rule}: {alert.annotations.get('summary', '')}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -18,8 +18,7 @@ from chronotope.schema.repeating import Repeating, log_failure
 from chronotope.schema.storage.store import Store
 from chronotope.server.delivery.alertmanager import PATH, bodies
 from chronotope.server.delivery.grafana import Grafana
-from chronotope.server.delivery.notice import Notice
-from chronotope.server.delivery.outbox import Outbox
+from chronotope.server.delivery.notice import Notice, Outbox
 from chronotope.server.delivery.posting import Unwanted, ask, wait_s
 from chronotope.server.delivery.webhook import Webhook
 from chronotope.server.rules.table import Standing

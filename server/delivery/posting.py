@@ -66,10 +66,10 @@ def ask(method: str, url: str, body: bytes, headers: Mapping[str, str], timeout_
         connection.close()
     if 200 <= answer.status < 300:
         return Reply(answer.status, text)
-    said = f"{method} {url}: {answer.status} {answer.reason}: {text[:200].decode('utf-8', 'replace')}"
+    message = f"{method} {url}: {answer.status} {answer.reason}: {text[:200].decode('utf-8', 'replace')}"
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        raise Undelivered(said, _seconds(answer.getheader("Retry-After")))
-    raise Unwanted(said)
+        raise Undelivered(message, _seconds(answer.getheader("Retry-After")))
+    raise Unwanted(message)
 
 
 def wait_s(failures: int, retry_after_s: float = 0.0) -> float:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronotope.server.detection.history import CAUTION, begin_history, count_bucket, set_due
-from chronotope.server.detection.hours import begin_anew, pass_hours
+from chronotope.server.detection.history import CAUTION, begin_anew, begin_history, count_bucket, pass_hours, set_due
 from chronotope.server.detection.series import (
     BUCKETS_A_DAY,
     BUCKETS_AN_HOUR,
@@ -41,7 +40,7 @@ from chronotope.server.detection.short_history import (
 from chronotope.server.detection.silence import chances, rate, surprise, wanted
 
 # Version of the state, and of the code that is compiled into this file. Raise it with any change of history.py,
-# hours.py, silence.py, series.py or short_history.py: the cache of compiled code looks at this file alone, and a state
+# silence.py, series.py or short_history.py: the cache of compiled code looks at this file alone, and a state
 # that other rules made is discarded.
 VERSION = 12
 APPEARED, RESUMED, RETURNED, GONE = 0, 1, 2, 3

@@ -214,8 +214,8 @@ class Watcher:
         for level, age, finer in _COARSE_FROM:
             until = max((end - age) // 360 * 360, _hour_from(whole[finer]))
             found += self._advance(detector, min(until, end // WIDTHS[level] * WIDTHS[level]), level)
-        reported = read_evident(self._store, 0, detector.position * _BUCKET_MS)
-        return detector, [] if reported else found
+        stored = read_evident(self._store, 0, detector.position * _BUCKET_MS)
+        return detector, [] if stored else found
 
     def _advance(self, detector: Detector, end: int, level: str = "10s") -> list[Found]:
         found: list[Found] = []
@@ -234,13 +234,13 @@ class Watcher:
         """Write events that are not stored yet, and withdraw those evident after `base` that are not found now."""
         now, names = self._clock(), read_names(self._store, (one.edge for one in found))
         events = {event.id: event for one in found if (event := _event(one, names, now)) is not None}
-        reported = {
+        stored = {
             event.id: event for event in read_evident(self._store, base * _BUCKET_MS, (self._latest + 1) * _BUCKET_MS)
         }
-        fresh = events.keys() - reported.keys()
+        fresh = events.keys() - stored.keys()
         fresh -= known_ids(self._store, fresh)
         written = tuple(event for name, event in events.items() if name in fresh)
-        withdrawn = tuple(replace(event, withdrawn=True) for name, event in reported.items() if name not in events)
+        withdrawn = tuple(replace(event, withdrawn=True) for name, event in stored.items() if name not in events)
         if self._writes and (written or withdrawn):
             write_events(self._store, [*written, *withdrawn])
         return Outcome(written, withdrawn)

@@ -22,7 +22,7 @@ from chronotope.server.graph.answer import Layer
 FEWEST_SILENT, FEWEST_MOVED = 3, 5  # edges that make a layer
 FACTOR = 1.5  # less is how traffic goes
 _TOGETHER = 0.9  # of the edges
-_EVENTS = 20  # in both windows: fewer say nothing of a factor
+_EVENTS = 20  # in both windows: fewer do not show a factor
 
 
 class Coverage(Struct, gc=False):

@@ -51,7 +51,7 @@ def read_diff(
     lifetimes = lifetimes_of(store, stored, withdrawals)
     directory = directory_of(about)
     check_focus(directory, questions[1])
-    every = replace(questions[1], protocols=())  # whether a layer was silent shows in all of it
+    every = replace(questions[1], protocols=())  # only all protocols show whether a layer was silent
     cuts = [plan_sub_windows(plan, settings.retention, now_ms) for plan in plans]
     pair = _read_pair(store, plans, cuts, every, lifetimes)
     tag = fingerprint((pair.before, pair.after), directory, questions, plans)

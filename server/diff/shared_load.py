@@ -18,11 +18,11 @@ import numpy as np
 from chronotope.server.diff.significance import matters, rate_p
 
 _EDGES = 20  # so many edges at least have a load in common
-_MOST = 4000  # more say no more
+_MOST = 4000  # more add nothing
 _FEWEST = 1.0  # events a sub-window
 _BEYOND = 4.0  # times the variance of chance
 _STEP = 8.0  # standard deviations of sub-windows within a window: more is a change of all edges
-_LEAST = 0.02  # of the mean: a sub-window with less says nothing of shares
+_LEAST = 0.02  # of the mean: a sub-window with less shows no shares
 
 
 @dataclass(frozen=True, slots=True)

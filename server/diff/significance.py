@@ -109,7 +109,7 @@ def share_inflation(hits: tuple[Array, Array], trials: tuple[Array, Array]) -> l
     """
     found: list[tuple[Array, Array]] = []
     for k, c in ((hits, trials), (paired(hits), paired(trials))):
-        share = np.clip(_divided(k[0].sum(1) + k[1].sum(1), c[0].sum(1) + c[1].sum(1)), 0, 1)
+        share = np.clip(divided(k[0].sum(1) + k[1].sum(1), c[0].sum(1) + c[1].sum(1)), 0, 1)
         spread = share * (1 - share)
         found.append(_ratio_inflation(k, c, (spread, spread), lasting=not found))
     return found
@@ -169,7 +169,7 @@ def dispersion(parts: tuple[Array, Array]) -> tuple[Array, Array]:
             squares += np.einsum("nk,nk->n", own, own) - own.shape[1] * mean**2
             means += mean * (own.shape[1] - 1)
             freedom += np.where(mean > 0, own.shape[1] - 1, 0)
-    return _divided(np.maximum(squares, 0), means), freedom
+    return divided(np.maximum(squares, 0), means), freedom
 
 
 def paired(parts: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -177,15 +177,20 @@ def paired(parts: tuple[Array, Array]) -> tuple[Array, Array]:
     return _pair(parts[0])[0], _pair(parts[1])[0]
 
 
+def adjusted(p: Array) -> Array:
+    """Return p-values over all tests: those up to q hold a part of at most q of false ones; NaN is no test."""
+    found = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    if len(tested):
+        order = tested[np.argsort(p[tested])]
+        scaled = p[order] * len(tested) / np.arange(1, len(tested) + 1)
+        found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
+    return found
+
+
 def discoveries(p: Array, significance: float) -> Array:
     """Return which of M tests stand, bool[M], with a false discovery rate of at most `significance`; NaN is no test."""
-    tested = np.flatnonzero(~np.isnan(p))
-    found = np.zeros(len(p), bool)
-    ranked = np.sort(p[tested])
-    within = np.flatnonzero(ranked <= significance * np.arange(1, len(ranked) + 1) / max(len(ranked), 1))
-    if len(within):
-        found[tested] = p[tested] <= ranked[within[-1]]
-    return found
+    return np.asarray(adjusted(p) <= significance)
 
 
 def matters(before: Array, after: Array, least: float = 0.0) -> Array:
@@ -213,13 +218,13 @@ def _ratio_inflation(
         parts, n = total.shape[1], count.sum(1)
         if parts < 2:
             continue
-        rest = total - _divided(total.sum(1), n)[:, None] * count
+        rest = total - divided(total.sum(1), n)[:, None] * count
         residuals.append(_centred(rest))
-        measured += _divided(np.einsum("nk,nk->n", rest, rest) * parts / (parts - 1), n**2)
-        independent += _divided(own, n)
+        measured += divided(np.einsum("nk,nk->n", rest, rest) * parts / (parts - 1), n**2)
+        independent += divided(own, n)
         freedom += np.where(n > 0, np.maximum((count > 0).sum(1) - 1, 0), 0)
     factor = persistence(*residuals) if lasting else 1.0
-    return np.where(independent > 0, factor * _divided(measured, independent), 1.0), freedom
+    return np.where(independent > 0, factor * divided(measured, independent), 1.0), freedom
 
 
 def _inflated_p(score: Array, inflation: list[tuple[Array, Array]]) -> Array:
@@ -263,5 +268,6 @@ def _fisher(k1: Array, k2: Array, c1: Array, c2: Array) -> Array:
     return np.asarray(np.minimum(2 * np.minimum(lower, upper), 1))
 
 
-def _divided(part: Array, whole: Array) -> Array:
+def divided(part: Array, whole: Array) -> Array:
+    """Return `part / whole`, 0 where `whole` is not positive."""
     return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))

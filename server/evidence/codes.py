@@ -60,10 +60,10 @@ def codes_of(table: pa.Table) -> CodeColumns:
         return CodeColumns(none, none, none, [])
     offsets = maps.offsets.to_numpy().astype(np.int64)
     entries = slice(int(offsets[0]), int(offsets[-1]))
-    said = maps.keys[entries].dictionary_encode()
-    names = sorted(said.dictionary.to_pylist())
+    words = maps.keys[entries].dictionary_encode()
+    names = sorted(words.dictionary.to_pylist())
     place = {name: at for at, name in enumerate(names)}
-    code = np.array([place[name] for name in said.dictionary.to_pylist()], np.int64)[said.indices.to_numpy()]
+    code = np.array([place[name] for name in words.dictionary.to_pylist()], np.int64)[words.indices.to_numpy()]
     edge = np.repeat(np.arange(len(maps)), np.diff(offsets))
     count = maps.items[entries].to_numpy(zero_copy_only=False)
     return CodeColumns(edge, code, count, names).moved(np.arange(len(maps)))

@@ -70,8 +70,8 @@ def read_joined_protocols(store: Store, ends: Mapping[str, str], layers: Sequenc
         return []
     between = f"source = {{source:String}} AND target = {{target:String}} AND {_CANDIDATES}"
     known = read_lifetimes(store, between, {**ends, "generic": list(GENERIC)})
-    said, joined = (table.column("protocol").to_pylist() for table in (known, join_protocols(known, known, layers)))
-    return sorted({own for own, into in zip(said, joined, strict=True) if own != into == ends["protocol"]})
+    before, after = (table.column("protocol").to_pylist() for table in (known, join_protocols(known, known, layers)))
+    return sorted({own for own, into in zip(before, after, strict=True) if own != into == ends["protocol"]})
 
 
 def joined_numbers(lifetimes: pa.Table, layers: Sequence[str]) -> tuple[pa.Array, pa.Array]:
@@ -96,24 +96,24 @@ def _generic(table: pa.Table) -> np.ndarray:
     layer, layers = coded(table, "layer")
     protocol, protocols = coded(table, "protocol")
     network = np.array([name == "network" for name in layers], np.bool_)
-    said = np.array([name in GENERIC for name in protocols], np.bool_)
-    return network[layer] & said[protocol] if len(layer) else np.zeros(0, np.bool_)
+    generic = np.array([name in GENERIC for name in protocols], np.bool_)
+    return network[layer] & generic[protocol] if len(layer) else np.zeros(0, np.bool_)
 
 
 def _named(lifetimes: pa.Table, layers: Sequence[str]) -> pa.Table:
     """One row for each pair for which traces and metrics name exactly one protocol, and not a generic one."""
     layer, names = coded(lifetimes, "layer")
     protocol, protocols = coded(lifetimes, "protocol")
-    speaks = np.array([name != "network" and name in (layers or LAYERS) for name in names], np.bool_)
-    says = np.array([name not in GENERIC for name in protocols], np.bool_)
-    rows = np.flatnonzero(speaks[layer]) if len(layer) else np.zeros(0, np.int64)
+    is_named = np.array([name != "network" and name in (layers or LAYERS) for name in names], np.bool_)
+    is_specific = np.array([name not in GENERIC for name in protocols], np.bool_)
+    rows = np.flatnonzero(is_named[layer]) if len(layer) else np.zeros(0, np.int64)
     chosen = lifetimes.take(pa.array(rows))
-    pair, spoken = _pairs(chosen)[0], protocol[rows]
-    order = np.lexsort((spoken, pair))
-    pair, spoken = pair[order], spoken[order]
+    pair, named = _pairs(chosen)[0], protocol[rows]
+    order = np.lexsort((named, pair))
+    pair, named = pair[order], named[order]
     first = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
     last = np.append(first[1:], len(pair))[: len(first)] - 1
-    single = (spoken[first] == spoken[last]) & (says[spoken[first]] if len(first) else True)
+    single = (named[first] == named[last]) & (is_specific[named[first]] if len(first) else True)
     return chosen.take(pa.array(order[first[single]]))
 
 

@@ -115,5 +115,5 @@ def _available(at: int, horizons: list[int], *, aligned: bool) -> int:
     for (_, size), horizon in zip(LEVELS, horizons, strict=True):
         if at // size * size >= horizon and (at % size == 0 or not aligned):
             return size
-    horizons[-1] = 0  # nothing is kept of that time: asking the coarsest table says so
+    horizons[-1] = 0  # nothing is kept of that time: the coarsest table gives an empty answer
     return LEVELS[-1][1]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from time import time
 
 from chronotope.schema.config.events import EventsSection
+from chronotope.server.evidence.levels import SIZES
 
-LEVELS = ("10s", "1m", "1h", "1d")
-KEEP_ALL: Mapping[str, int | None] = dict.fromkeys(LEVELS, None)
+KEEP_ALL: Mapping[str, int | None] = dict.fromkeys(SIZES, None)
 
 
 def now_ms() -> int:

@@ -30,7 +30,8 @@ DISTRIBUTIONS = ("latency", "codes")
 
 # In layer ipc both ends report the same calls: the target's reports are kept apart, and used where the source has none.
 # In layer trace a call is written once, from the span of either end.
-BY_TARGET = "toUInt8(layer = 'ipc' AND reporter = 2) AS by_target"
+TARGET_REPORTED = "layer = 'ipc' AND reporter = 2"
+BY_TARGET = f"toUInt8({TARGET_REPORTED}) AS by_target"
 _KEYS = ("source", "target", "protocol", "layer")
 _LATEST_S = 2**32 - 1  # all that a DateTime holds
 _VIEWS = {"resolved": (BOTH_VIEWS, RESOLVED_ONLY), "hops": (BOTH_VIEWS, HOPS_ONLY)}

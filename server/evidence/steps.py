@@ -14,7 +14,7 @@ from chronotope.schema.errors import Impossible, InvalidWindow
 from chronotope.schema.times import format_duration, format_time
 from chronotope.server.evidence.levels import LEVELS
 
-# What a step may be when nobody says: the first that gives at most so many.
+# Default steps: the first that gives at most `_MOST_BY_DEFAULT` is used.
 _NICE_S = (10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)
 _MOST_BY_DEFAULT = 120
 

@@ -20,13 +20,12 @@ from chronotope.server.evidence.levels import LEVELS, SIZES, Plan
 from chronotope.server.evidence.lifetimes import NUMBER
 from chronotope.server.evidence.numbering import Numbers, numbered
 from chronotope.server.evidence.question import Question
-from chronotope.server.evidence.statement import during, where
+from chronotope.server.evidence.statement import TARGET_REPORTED, during, where
 
 FEWEST = 10  # sub-windows, where the levels allow it
 _CALLS, _LATENCIES = ("calls", "errors"), ("latency_us_sum", "latency_count")
 _FLOWS = ("connections", "failed_connections", "bytes_sent", "bytes_received")
 _FEW_BUCKETS = 6
-_BY_TARGET = "layer = 'ipc' AND reporter = 2"
 
 Track = tuple[str, bool]  # a layer, and whether the target reported
 
@@ -76,7 +75,7 @@ def sub_windows_query(plan: SubWindowPlan, question: Question, layers: Sequence[
     tracks = _tracks(layers)
     if len(tracks) > 1:
         track = ", ".join(
-            f"layer = '{layer}' AND {'' if by_target else 'NOT '}({_BY_TARGET}), {at}"
+            f"layer = '{layer}' AND {'' if by_target else 'NOT '}({TARGET_REPORTED}), {at}"
             for at, (layer, by_target) in enumerate(tracks)
         )
         place = f"multiIf({track}, 0) * {plan.count} + {place}"

@@ -31,8 +31,8 @@ def fingerprint(
         digest.update(np.ascontiguousarray(values).data)
     for columns, question, plan in zip(windows, questions, plans, strict=True):
         asked = replace(question, start_ms=0, end_ms=0)  # the plan has the window that was used
-        said = (asked, plan, columns.protocols, sorted(columns.via.items()))
-        digest.update(repr(said).encode())
+        facts = (asked, plan, columns.protocols, sorted(columns.via.items()))
+        digest.update(repr(facts).encode())
         for values in (columns.confidence, columns.inferred):
             digest.update(np.ascontiguousarray(values).data)
         _add_layers(digest, columns, full=question.full)

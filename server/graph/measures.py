@@ -99,9 +99,9 @@ def _latencies(layer: LayerColumns, own: Measures, index: np.ndarray, *, full: b
 
 
 def _latency_ends(own: Measures) -> list[Any]:
-    said = np.array([None, "source", "target", "mixed"], object)
+    names = np.array([None, "source", "target", "mixed"], object)
     source, target = (own[name] > 0 for name in LATENCY_ENDS)
-    ends: list[Any] = said[source + 2 * target].tolist()
+    ends: list[Any] = names[source + 2 * target].tolist()
     return ends
 
 

@@ -38,7 +38,7 @@ class LatencyColumns(Struct):
 
 
 class CallColumns(Struct):
-    """What traces or client/server metrics say. `codes`: by response code, only with `measures=full`."""
+    """What traces or client/server metrics saw. `codes`: by response code, only with `measures=full`."""
 
     calls: Numbers
     errors: Numbers
@@ -58,7 +58,7 @@ class RoundTripColumns(Struct):
 
 
 class FlowColumns(Struct):
-    """What the network says."""
+    """What the network saw."""
 
     connections: Numbers
     failed_connections: Numbers

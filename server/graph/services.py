@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from chronotope.schema.names import split_service_id
-from chronotope.server.context.records import Change
+from chronotope.server.context.changes import ServiceChange
 from chronotope.server.graph.answer import Edge, Graph, Kind, Layer, Node, NodeTotals, Window
 from chronotope.server.graph.assemble import Directory
 
@@ -46,7 +46,7 @@ class ServiceDetail(Struct):
     service: Service
     callers: list[Edge]
     callees: list[Edge]
-    changes: list[Change]
+    changes: list[ServiceChange]
 
 
 def services_of(graph: Graph, *, search: str, namespaces: tuple[str, ...], kinds: tuple[str, ...]) -> Services:
@@ -66,7 +66,7 @@ def services_of(graph: Graph, *, search: str, namespaces: tuple[str, ...], kinds
     return Services(graph.window, wanted)
 
 
-def service_detail(graph: Graph, service: str, directory: Directory, changes: list[Change]) -> ServiceDetail:
+def service_detail(graph: Graph, service: str, directory: Directory, changes: list[ServiceChange]) -> ServiceDetail:
     """Return one service of a graph of its neighbourhood; it may have no edge in the window."""
     callers = [edge for edge in graph.edges if edge.target == service]
     callees = [edge for edge in graph.edges if edge.source == service]

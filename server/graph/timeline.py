@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from chronotope.schema.storage.store import Store
-from chronotope.server.context.records import Change
+from chronotope.server.context.changes import ServiceChange
 from chronotope.server.evidence.joining import read_joined_numbers
 from chronotope.server.evidence.question import Question
 from chronotope.server.evidence.statement import BY_TARGET, during, where
@@ -62,7 +62,7 @@ class Timeline(Struct):
     removed: list[int | None]
     calls: list[int]
     errors: list[int]
-    changes: list[Change] = []
+    changes: list[ServiceChange] = []
 
 
 def read_timeline(store: Store, steps: Steps, question: Question, now_ms: int) -> Timeline:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from msgspec import Struct
 
 from chronotope.schema.errors import ChronotopeError
@@ -22,11 +24,27 @@ from chronotope.server.graph.answer import Graph
 from chronotope.server.graph.group import make_groups
 from chronotope.server.layout.drawing import draw
 from chronotope.server.layout.insertion import Place, insert
-from chronotope.server.layout.remembered import Drawing, read_drawing, write_places
 
 logger = logging.getLogger(__name__)
 
 Pairs = tuple[list[str], np.ndarray, np.ndarray]
+# Two servers may have placed the same node at the same moment: the first one counts, for both.
+_READ = """
+SELECT generation, node, argMin(p.x, (p.placed_at, p.x, p.y)) AS x, argMin(p.y, (p.placed_at, p.x, p.y)) AS y
+FROM node_places AS p
+WHERE grouping = {grouping:String}
+  AND generation = (SELECT max(generation) FROM node_places WHERE grouping = {grouping:String})
+GROUP BY generation, node
+ORDER BY node
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The places of one grouping; generation 0 has none."""
+
+    generation: int
+    places: Mapping[str, Place]
 
 
 class Positions(Struct):
@@ -70,7 +88,7 @@ class Places:
         names, source, target = self._pairs(grouping, now_ms)
         drawing = self._drawings.get(grouping)
         if drawing is None or any(name not in drawing.places for name in names):
-            drawing = self._merged(read_drawing(self._store, grouping), drawing)
+            drawing = self._merged(_read_drawing(self._store, grouping), drawing)
             new = [name for name in names if name not in drawing.places]
             if new:
                 drawing = self._placed(drawing, grouping, (names, source, target), new, now_ms)
@@ -96,7 +114,7 @@ class Places:
             places = insert(drawing.places, new, edges)
             whole = {**drawing.places, **places}
         try:
-            write_places(self._store, grouping, generation, places, now_ms)
+            _write_places(self._store, grouping, generation, places, now_ms)
         except ChronotopeError as error:  # such as a user that may only read: places last as long as the process
             logger.warning("places of nodes cannot be stored", extra={"reason": str(error)})
         return Drawing(generation, whole)
@@ -120,3 +138,25 @@ class Places:
 
 def _rounded(values: Sequence[float]) -> list[float]:
     return np.round(np.array(values, float), 1).tolist() if values else []
+
+
+def _read_drawing(store: Store, grouping: str) -> Drawing:
+    """Return the newest drawing of a grouping."""
+    table = store.query(_READ, {"grouping": grouping})
+    nodes, xs, ys = (table.column(name).to_pylist() for name in ("node", "x", "y"))
+    generation = int(table.column("generation")[0].as_py()) if nodes else 0
+    return Drawing(generation, dict(zip(nodes, zip(xs, ys, strict=True), strict=True)))
+
+
+def _write_places(store: Store, grouping: str, generation: int, places: Mapping[str, Place], now_ms: int) -> None:
+    """Remember new places."""
+    count = len(places)
+    columns = {
+        "grouping": pa.array([grouping] * count, pa.string()),
+        "node": pa.array(list(places), pa.string()),
+        "generation": pa.array([generation] * count, pa.uint32()),
+        "x": pa.array([x for x, _ in places.values()], pa.float32()),
+        "y": pa.array([y for _, y in places.values()], pa.float32()),
+        "placed_at": pa.array([now_ms] * count, pa.timestamp("ms", tz="UTC")),
+    }
+    store.insert("node_places", pa.table(columns))

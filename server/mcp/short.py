@@ -125,10 +125,10 @@ def _measured(own: Mapping[str, Any]) -> str:
 
 def _changed(edge: Json) -> Json:
     found = {"edge": f"{edge['source']} → {edge['target']}", "protocol": edge["protocol"], "status": edge["status"]}
-    said = [
+    changes = [
         f"{one['layer']} {one['measure']} {one['before']:.4g} → {one['after']:.4g}" for one in edge.get("changes", [])
     ]
-    return found | ({"changes": said} if said else {})
+    return found | ({"changes": changes} if changes else {})
 
 
 def _event(event: Json) -> str:

@@ -115,5 +115,5 @@ def _fields(rule: RuleEntry, subject: Subject) -> dict[str, str]:
 
 def _summary(rule: RuleEntry, fields: Mapping[str, str]) -> str:
     about = fields["service"] or fields["services"] or f"{fields['source']} → {fields['target']} ({fields['protocol']})"
-    said = f"{rule.when.name.replace('_', ' ')} {fields['threshold']}".strip()
-    return f"{about}: {said}{', now ' + fields['value'] if fields['value'] and fields['threshold'] else ''}"
+    condition = f"{rule.when.name.replace('_', ' ')} {fields['threshold']}".strip()
+    return f"{about}: {condition}{', now ' + fields['value'] if fields['value'] and fields['threshold'] else ''}"

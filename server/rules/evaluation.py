@@ -22,7 +22,7 @@ from chronotope.server.rules.catalog import Catalog, matching
 from chronotope.server.rules.conditions import Subject, judge, layer_names
 from chronotope.server.rules.sums import SharedSums
 
-MOST_ALERTS = 1000  # of one rule at a time: more say nothing that a person could read
+MOST_ALERTS = 1000  # of one rule at a time: more are not readable
 SEEN_WITHIN_S = 86_400  # a dependency unseen for longer has no rate that could be too low
 _EVENT_TYPES = {"new": NEW, "vanished": VANISHED, "returned": RETURNED}
 _EVENTS = """

@@ -26,7 +26,7 @@ from chronotope.server.evidence.levels import Plan
 from chronotope.server.evidence.lifetimes import NUMBER
 from chronotope.server.evidence.numbering import Numbers, numbered
 from chronotope.server.evidence.question import Question
-from chronotope.server.evidence.statement import segments_of
+from chronotope.server.evidence.statement import TARGET_REPORTED, segments_of
 
 _FEW_EDGES = 20_000  # as many go to the engine as a list, so that it sends no others
 
@@ -90,9 +90,8 @@ def read_sums(store: Store, plan: Plan, step_s: int, rule: RuleEntry, numbers: N
         parameters["edges"] = numbers.every
     steps = plan.seconds // step_s
     tracks = [*layers, BY_TARGET] if "ipc" in layers else list(layers)
-    target = "layer = 'ipc' AND reporter = 2"
     track = ", ".join(
-        (target if name == BY_TARGET else f"layer = '{name}' AND NOT ({target})") + f", {at}"
+        (TARGET_REPORTED if name == BY_TARGET else f"layer = '{name}' AND NOT ({TARGET_REPORTED})") + f", {at}"
         for at, name in enumerate(tracks)
     )
     place = f"multiIf({track}, 0) * {steps} + intDiv(toUnixTimestamp(time) - {{base:UInt32}}, {{step:UInt32}})"

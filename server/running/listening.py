@@ -62,7 +62,7 @@ def bind(address: Address | None, option: str, *, asked: bool) -> socket.socket 
 
 
 def _reason(error: OSError) -> str:
-    """What the system says, without the address that Python adds: the message names it already."""
+    """The system's reason, without the address that Python adds: the message has it already."""
     return (error.strerror or str(error)).partition(" (while ")[0]
 
 

@@ -15,8 +15,7 @@ from chronotope.schema.errors import InvalidConfig
 from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.context.catalogue import read_catalogue, resolve
-from chronotope.server.context.changes import changes_between
-from chronotope.server.context.records import ago
+from chronotope.server.context.changes import ago, changes_between
 from chronotope.server.context.refresh import CatalogueRefresh, write_facts
 from chronotope.server.events.event import Event, event_id
 from chronotope.server.events.table import write_events

@@ -32,11 +32,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Traffic:
-    """A window of it: ten-second slots from `start`, with a mean of `rate` requests each."""
+    """A window of it: ten-second sub-windows from `start`, with a mean of `rate` requests each."""
 
     start: int
     fault: Fault = Fault()
-    slots: int = 30
+    sub_windows: int = 30
     rate: float = 40.0
     seed: int = 1
     layers: tuple[str, ...] = ("trace",)
@@ -45,16 +45,18 @@ class Traffic:
 
 def write_traffic(store: Store, *windows: Traffic) -> None:
     """Insert the observations of some windows."""
-    rows = [row for window in windows for slot in range(window.slots) for row in _slot(window, slot)]
+    rows = [
+        row for window in windows for sub_window in range(window.sub_windows) for row in _sub_window(window, sub_window)
+    ]
     names = ("time", "layer", "source", "target", "view", "reporter", "calls", "errors", "latency_us_sum",
              "latency_count")  # fmt: skip
     store.insert("observations", observation_table({name: [row[at] for row in rows] for at, name in enumerate(names)}))
 
 
-def _slot(window: Traffic, slot: int) -> list[tuple[Any, ...]]:
-    rng = np.random.default_rng([window.seed, window.start % 2**31, slot])
+def _sub_window(window: Traffic, sub_window: int) -> list[tuple[Any, ...]]:
+    rng = np.random.default_rng([window.seed, window.start % 2**31, sub_window])
     found: list[tuple[Any, ...]] = []
-    _serve(window, rng, "front", int(rng.poisson(window.rate)), window.start + 10 * slot, found)
+    _serve(window, rng, "front", int(rng.poisson(window.rate)), window.start + 10 * sub_window, found)
     return found
 
 
@@ -110,4 +112,4 @@ def _record(
 def incident(start: int, fault: Fault, **more: Any) -> tuple[Traffic, Traffic]:
     """Return five good minutes, then five with a fault."""
     good = Traffic(start, **more)
-    return good, replace(good, start=start + 10 * good.slots, fault=fault)
+    return good, replace(good, start=start + 10 * good.sub_windows, fault=fault)

@@ -45,7 +45,7 @@ class Clocked:
         start = T0 - self.day * 7 * 86_400
         windows = incident(start, fault, **more)
         write_traffic(self.store, *windows)
-        length = 10 * windows[0].slots
+        length = 10 * windows[0].sub_windows
         answer = self.client.get(f"/api/v1/culprits?at={start + 2 * length}&window={length}s{query}")
         assert answer.status_code == 200, answer.data
         return answer.json

@@ -50,7 +50,7 @@ def standing(name: str, fired_ms: int, resolved_ms: int = 0) -> Standing:
 
 
 class Told:
-    """Tellers of a configuration, and their metrics."""
+    """Notifiers of a configuration, and their metrics."""
 
     def __init__(self, store: Store, delivery: dict[str, Any]) -> None:
         self.registry = CollectorRegistry()

@@ -76,7 +76,7 @@ def test_flows_are_compared_by_connections_and_bytes(store: Store) -> None:
 
 
 def test_longer_windows_are_read_from_coarser_levels(store: Store) -> None:
-    """An hour is cut into ten of six minutes; the sums of the slots are the window's."""
+    """An hour is cut into ten of six minutes; the sums of the sub-windows are the window's."""
     parts = [rows_of("trace", "a", "b", BEFORE + 300 * at, 10) for at in range(12)]
     parts += [rows_of("trace", "a", "b", AFTER + 300 * at, 30) for at in range(12)]
     answer = client_of(store, *parts).get(f"/api/v1/diff?before=-1d&after={AFTER + 3600}&window=1h").json

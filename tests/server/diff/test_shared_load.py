@@ -8,29 +8,29 @@ import pytest
 from chronotope.server.diff.shared_load import shared_load, shared_rate_p
 from chronotope.server.diff.significance import discoveries, matters, rate_p
 
-SLOTS = 10
+SUB_WINDOWS = 10
 Windows = tuple[np.ndarray, np.ndarray]
 
 
 def swing(random: np.random.Generator, size: float, memory: float = 0.8) -> np.ndarray:
-    """A load of mean 1 that remembers itself, [SLOTS]."""
-    noise = random.normal(size=SLOTS + 20)
+    """A load of mean 1 that remembers itself, [SUB_WINDOWS]."""
+    noise = random.normal(size=SUB_WINDOWS + 20)
     for at in range(1, len(noise)):
         noise[at] = memory * noise[at - 1] + np.sqrt(1 - memory**2) * noise[at]
     return np.exp(size * noise[20:] - size**2 / 2)
 
 
 def windows(seed: int, mean: np.ndarray, factor: np.ndarray | float, size: float) -> Windows:
-    """Calls by slot, [N, SLOTS], of edges that share a load; in the second window some are multiplied."""
+    """Calls by sub-window, [N, SUB_WINDOWS], of edges that share a load; in the second window some are multiplied."""
     random = np.random.default_rng(seed)
     rates = mean[:, None], mean[:, None] * np.broadcast_to(np.asarray(factor, float).reshape(-1, 1), (len(mean), 1))
     before, after = (random.poisson(rate * swing(random, size)).astype(float) for rate in rates)
     return before, after
 
 
-def changed(slots: Windows) -> np.ndarray:
-    before, after = (own.sum(1) for own in slots)
-    p = shared_rate_p(before, after, slots, 0.5, 0.01)
+def changed(sub_windows: Windows) -> np.ndarray:
+    before, after = (own.sum(1) for own in sub_windows)
+    p = shared_rate_p(before, after, sub_windows, 0.5, 0.01)
     return discoveries(p, 0.01) & matters(before, after)
 
 
@@ -57,22 +57,22 @@ def test_a_load_that_doubles_for_all_is_a_change_of_all(size: float) -> None:
 def test_edges_that_swing_each_for_themselves_are_tested_as_they_are() -> None:
     random = np.random.default_rng(3)
     rates = [100 * np.array([swing(random, 0.5) for _ in range(400)]) for _ in range(2)]
-    slots = tuple(random.poisson(own).astype(float) for own in rates)
-    before, after = (own.sum(1) for own in slots)
-    assert shared_load(before, after, (slots[0], slots[1])) is None
-    same = shared_rate_p(before, after, (slots[0], slots[1]), 0.5)
-    assert np.array_equal(same, rate_p(before, after, (slots[0], slots[1]), 0.5), equal_nan=True)
+    sub_windows = tuple(random.poisson(own).astype(float) for own in rates)
+    before, after = (own.sum(1) for own in sub_windows)
+    assert shared_load(before, after, (sub_windows[0], sub_windows[1])) is None
+    same = shared_rate_p(before, after, (sub_windows[0], sub_windows[1]), 0.5)
+    assert np.array_equal(same, rate_p(before, after, (sub_windows[0], sub_windows[1]), 0.5), equal_nan=True)
 
 
-def test_few_edges_or_slots_share_nothing() -> None:
-    slots = windows(5, np.full(19, 1000.0), 1.0, 0.5)
-    assert shared_load(slots[0].sum(1), slots[1].sum(1), slots) is None
+def test_few_edges_or_sub_windows_share_nothing() -> None:
+    sub_windows = windows(5, np.full(19, 1000.0), 1.0, 0.5)
+    assert shared_load(sub_windows[0].sum(1), sub_windows[1].sum(1), sub_windows) is None
     none = np.zeros((50, 0))
     assert shared_load(np.ones(50), np.ones(50), (none, none)) is None
 
 
 def test_windows_of_other_lengths_keep_their_share() -> None:
-    """The second window is three times as long: its slots are, and nothing has changed."""
+    """The second window is three times as long: its sub-windows are, and nothing has changed."""
     first, second = windows(7, np.full(200, 50.0), 3.0, 0.4)
     before, after = first.sum(1), second.sum(1)
     p = shared_rate_p(before, after, (first, second), 0.75, 0.01)

@@ -21,7 +21,7 @@ from chronotope.server.diff.significance import (
     volume_p,
 )
 
-EDGES, SLOTS = 20_000, 10
+EDGES, SUB_WINDOWS = 20_000, 10
 RNG = np.random.default_rng(5)
 STATE = RNG.bit_generator.state
 
@@ -32,8 +32,8 @@ def seeded() -> None:
     RNG.bit_generator.state = STATE
 
 
-def bursty(mean: float, spread: float, shape: tuple[int, ...] = (EDGES, SLOTS)) -> np.ndarray:
-    """Events by slot whose variance is `spread` times their mean: negative binomial, or Poisson for 1."""
+def bursty(mean: float, spread: float, shape: tuple[int, ...] = (EDGES, SUB_WINDOWS)) -> np.ndarray:
+    """Events by sub-window whose variance is `spread` times their mean: negative binomial, or Poisson for 1."""
     if spread == 1:
         return RNG.poisson(mean, shape).astype(float)
     return RNG.negative_binomial(mean / (spread - 1), 1 / spread, shape).astype(float)
@@ -53,9 +53,9 @@ def test_steady_rates_are_seldom_called_changed(mean: float, spread: float) -> N
     assert discoveries(p, 0.01).mean() <= 0.0005
 
 
-def test_bursts_longer_than_a_slot_are_seldom_called_changes() -> None:
+def test_bursts_longer_than_a_sub_window_are_seldom_called_changes() -> None:
     def long_bursts() -> np.ndarray:
-        load = np.repeat(RNG.gamma(2, 0.5, (EDGES, SLOTS // 2)), 2, axis=1)
+        load = np.repeat(RNG.gamma(2, 0.5, (EDGES, SUB_WINDOWS // 2)), 2, axis=1)
         return RNG.poisson(50 * load).astype(float)
 
     p = rates(long_bursts(), long_bursts())
@@ -64,32 +64,32 @@ def test_bursts_longer_than_a_slot_are_seldom_called_changes() -> None:
 
 
 def test_one_burst_a_window_is_no_change_and_weighted_samples_are_none() -> None:
-    """A thousand calls in one slot, or spans that each stand for a hundred: the events are fewer than the counts."""
-    burst = RNG.poisson(1.0, (EDGES, SLOTS)) * 100.0
-    other = RNG.poisson(1.0, (EDGES, SLOTS)) * 100.0
+    """A thousand calls in one sub-window, or spans that each stand for a hundred: fewer events than counts."""
+    burst = RNG.poisson(1.0, (EDGES, SUB_WINDOWS)) * 100.0
+    other = RNG.poisson(1.0, (EDGES, SUB_WINDOWS)) * 100.0
     assert not discoveries(rates(burst, other), 0.01).any()
 
 
 def test_many_answers_without_a_change_have_false_alarms_in_at_most_the_promised_share() -> None:
     """A thousand graphs of 40 edges; each may be wrong once in a hundred."""
-    p = rates(bursty(20, 1, (40_000, SLOTS)), bursty(20, 1, (40_000, SLOTS))).reshape(1000, 40)
+    p = rates(bursty(20, 1, (40_000, SUB_WINDOWS)), bursty(20, 1, (40_000, SUB_WINDOWS))).reshape(1000, 40)
     assert np.mean([discoveries(own, 0.01).any() for own in p]) <= 0.015
 
 
 @pytest.mark.parametrize(("factor", "mean", "least"), [(2, 100, 0.999), (1.5, 100, 0.9), (2, 10, 0.7), (1.2, 300, 0.7)])
 def test_power_among_ten_thousand_edges(factor: float, mean: float, least: float) -> None:
-    """One edge in a hundred changes; `mean` calls a slot, ten slots a window."""
+    """One edge in a hundred changes; `mean` calls a sub-window, ten sub-windows a window."""
     n = 10_000
-    before, after = bursty(mean, 1, (n, SLOTS)), bursty(mean, 1, (n, SLOTS))
-    after[:100] = RNG.poisson(mean * factor, (100, SLOTS))
+    before, after = bursty(mean, 1, (n, SUB_WINDOWS)), bursty(mean, 1, (n, SUB_WINDOWS))
+    after[:100] = RNG.poisson(mean * factor, (100, SUB_WINDOWS))
     found = discoveries(rates(before, after), 0.01)
     assert found[:100].mean() >= least
     assert found[100:].sum() <= 0.05 * max(found.sum(), 1)
 
 
 def errors(share: float, calls: float, spread: float, n: int = EDGES) -> tuple[np.ndarray, np.ndarray]:
-    trials = RNG.poisson(calls, (n, SLOTS)).astype(float)
-    chance = share if spread == 0 else RNG.beta(share / spread, (1 - share) / spread, (n, SLOTS))
+    trials = RNG.poisson(calls, (n, SUB_WINDOWS)).astype(float)
+    chance = share if spread == 0 else RNG.beta(share / spread, (1 - share) / spread, (n, SUB_WINDOWS))
     return RNG.binomial(trials.astype(int), chance).astype(float), trials
 
 
@@ -121,19 +121,19 @@ def test_small_counts_are_as_exact_as_scipys() -> None:
     table = [[int(k1), int(c1 - k1)], [int(k2), int(c2 - k2)]]
     fisher = 2 * stats.fisher_exact(table, alternative="less").pvalue
     assert p == pytest.approx(fisher, rel=1e-6)
-    slots = np.ones((1, 10)), np.full((1, 10), 3.0)
-    p = rate_p(one * 10, one * 30, slots, 0.5)[0]
+    sub_windows = np.ones((1, 10)), np.full((1, 10), 3.0)
+    p = rate_p(one * 10, one * 30, sub_windows, 0.5)[0]
     assert p >= stats.binomtest(10, 40, 0.5).pvalue * (1 - 1e-9)
     assert p <= 2 * stats.binomtest(10, 40, 0.5).pvalue
 
 
 def histograms(mean: float, calls: int, wobble: float, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lognormal latencies as buckets; `wobble`: how much the slots' own means vary, in buckets."""
-    shift = RNG.normal(0, wobble, (n, SLOTS, 1))
-    found = np.clip(np.round(RNG.normal(mean + shift, 6, (n, SLOTS, calls))), 0, BUCKETS - 1).astype(int)
+    """Lognormal latencies as buckets; `wobble`: how much the sub-windows' own means vary, in buckets."""
+    shift = RNG.normal(0, wobble, (n, SUB_WINDOWS, 1))
+    found = np.clip(np.round(RNG.normal(mean + shift, 6, (n, SUB_WINDOWS, calls))), 0, BUCKETS - 1).astype(int)
     dense = np.zeros((n, BUCKETS))
-    np.add.at(dense, (np.repeat(np.arange(n), SLOTS * calls), found.reshape(-1)), 1)
-    return dense, (1.1**found / 1000).sum(2), np.full((n, SLOTS), float(calls))
+    np.add.at(dense, (np.repeat(np.arange(n), SUB_WINDOWS * calls), found.reshape(-1)), 1)
+    return dense, (1.1**found / 1000).sum(2), np.full((n, SUB_WINDOWS), float(calls))
 
 
 def latencies(before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -159,12 +159,12 @@ def test_slower_latencies_are_found() -> None:
 
 def test_bytes_of_heavy_tails_are_seldom_called_changed_and_more_of_them_are_found() -> None:
     def volumes(scale: float) -> np.ndarray:
-        return scale * RNG.lognormal(10, 1.5, (EDGES, SLOTS))
+        return scale * RNG.lognormal(10, 1.5, (EDGES, SUB_WINDOWS))
 
     p = volume_p((volumes(1), volumes(1)))
     assert np.mean(p <= 0.01) <= 0.012
     assert not discoveries(p, 0.01).any()
-    steady = RNG.normal(1000, 100, (2, 100, SLOTS))
+    steady = RNG.normal(1000, 100, (2, 100, SUB_WINDOWS))
     assert discoveries(volume_p((steady[0], 2 * steady[1])), 0.01).all()
 
 
@@ -176,7 +176,7 @@ def test_silence_of_a_burst_says_less_than_that_of_as_many_calls() -> None:
     assert silence_p(np.array([100.0]), steady, 1.0)[0] == 1
 
 
-def test_without_slots_nothing_is_tested() -> None:
+def test_without_sub_windows_nothing_is_tested() -> None:
     """A window of ten seconds does not tell bursts from changes."""
     one = np.ones((1, 1))
     assert np.isnan(rate_p(one[0], one[0] * 99, (one, one * 99), 0.5)).all()
@@ -198,8 +198,8 @@ def test_discoveries_are_benjamini_and_hochbergs() -> None:
     assert discoveries(np.empty(0), 0.05).tolist() == []
 
 
-def lasting(load: float, decay: float, shape: tuple[int, int] = (4000, SLOTS)) -> np.ndarray:
-    """A lognormal load of mean 1 that remembers itself from slot to slot."""
+def lasting(load: float, decay: float, shape: tuple[int, int] = (4000, SUB_WINDOWS)) -> np.ndarray:
+    """A lognormal load of mean 1 that remembers itself from sub-window to sub-window."""
     state = RNG.normal(size=(shape[0], shape[1] + 20))
     for at in range(1, state.shape[1]):
         state[:, at] = decay * state[:, at - 1] + np.sqrt(1 - decay**2) * state[:, at]
@@ -217,22 +217,22 @@ def test_bursts_that_last_for_half_the_window_are_seldom_called_changes(decay: f
 
 def test_latencies_that_remember_themselves_are_seldom_called_changed() -> None:
     def window() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        centre = 100 + np.log(lasting(0.3, 0.8, (2000, SLOTS)))[:, :, None] / np.log(1.1)
-        found = np.clip(np.round(RNG.normal(centre, 6, (2000, SLOTS, 20))), 0, BUCKETS - 1).astype(int)
+        centre = 100 + np.log(lasting(0.3, 0.8, (2000, SUB_WINDOWS)))[:, :, None] / np.log(1.1)
+        found = np.clip(np.round(RNG.normal(centre, 6, (2000, SUB_WINDOWS, 20))), 0, BUCKETS - 1).astype(int)
         dense = np.zeros((2000, BUCKETS))
-        np.add.at(dense, (np.repeat(np.arange(2000), SLOTS * 20), found.reshape(-1)), 1)
-        return dense, (1.1**found / 1000).sum(2), np.full((2000, SLOTS), 20.0)
+        np.add.at(dense, (np.repeat(np.arange(2000), SUB_WINDOWS * 20), found.reshape(-1)), 1)
+        return dense, (1.1**found / 1000).sum(2), np.full((2000, SUB_WINDOWS), 20.0)
 
     assert discoveries(latencies(window(), window()), 0.01).mean() <= 0.005
 
 
-def test_persistence_is_one_for_independent_slots_and_finds_what_bursts_hide() -> None:
+def test_persistence_is_one_for_independent_sub_windows_and_finds_what_bursts_hide() -> None:
     def centred(values: np.ndarray) -> np.ndarray:
         return values - values.mean(1, keepdims=True)
 
     assert persistence(centred(bursty(10, 1)), centred(bursty(10, 3))) == 1
     assert persistence(np.zeros((5, 10))) == persistence(np.ones((4, 0))) == 1
     for decay in (0.3, 0.6, 0.8):
-        load = lasting(0.4, decay, (20_000, SLOTS))
-        hidden = load.sum(1).var() / SLOTS / load.var(1, ddof=1).mean()
+        load = lasting(0.4, decay, (20_000, SUB_WINDOWS))
+        hidden = load.sum(1).var() / SUB_WINDOWS / load.var(1, ddof=1).mean()
         assert persistence(centred(load)) == pytest.approx(hidden, rel=0.25)

@@ -1,4 +1,4 @@
-"""The driver over a real store: alerts outlive it, two of them agree, and one rule's trouble is its own."""
+"""The loop of rules over a real store: alerts outlive it, two of them agree, and one rule's trouble is its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store(store: Store) -> Store:
     return store
 
 
-def driver(store: Store, text: str = FORBIDDEN) -> tuple[RuleLoop, CollectorRegistry]:
+def rule_loop(store: Store, text: str = FORBIDDEN) -> tuple[RuleLoop, CollectorRegistry]:
     registry = CollectorRegistry()
     settings = Settings(clock=lambda: (T0 + 3600) * 1000)
     return RuleLoop(store, rules_of(text) if text else [], settings, RuleMetrics(registry)), registry
@@ -44,12 +44,12 @@ def standing(store: Store) -> list[tuple[int, int, int]]:
     ]
 
 
-def test_alerts_outlive_their_drivers_and_two_of_them_agree(store: Store) -> None:
-    """Every bucket is judged by two new drivers, as if both had just started."""
+def test_alerts_outlive_their_loops_and_two_of_them_agree(store: Store) -> None:
+    """Every bucket is judged by two new loops, as if both had just started."""
     seen: list[list[tuple[int, int, int]]] = []
     for at in range(10, 80, 10):
         for _ in range(2):
-            driver(store)[0].tick((T0 + at) * 1000)
+            rule_loop(store)[0].tick((T0 + at) * 1000)
         seen.append(standing(store))
     assert seen == [
         [(10, -1, -1)],
@@ -67,7 +67,7 @@ def test_alerts_outlive_their_drivers_and_two_of_them_agree(store: Store) -> Non
 
 def test_listeners_hear_what_stands_and_whether_it_changed(store: Store) -> None:
     heard: list[tuple[list[int], bool]] = []
-    own, registry = driver(store)
+    own, registry = rule_loop(store)
     own.listeners.append(lambda now, changed: heard.append(([alert.state.fired_ms > 0 for alert in now], changed)))
     for at in (10, 20, 30, 40):
         own.tick((T0 + at) * 1000)
@@ -80,8 +80,8 @@ def test_listeners_hear_what_stands_and_whether_it_changed(store: Store) -> None
 
 def test_the_alerts_of_a_rule_that_is_gone_end(store: Store) -> None:
     for at in (10, 20, 30):
-        driver(store)[0].tick((T0 + at) * 1000)
-    driver(store, "  - {name: other, when: {new: true}}")[0].tick((T0 + 40) * 1000)
+        rule_loop(store)[0].tick((T0 + at) * 1000)
+    rule_loop(store, "  - {name: other, when: {new: true}}")[0].tick((T0 + 40) * 1000)
     assert standing(store) == [(10, 30, 40)]
 
 
@@ -99,7 +99,7 @@ def test_servers_with_other_rules_say_so(store: Store, others: str, first: bool,
     calls = [T0 + at for at in range(100, 200, 10)]
     columns = {"time": calls, "layer": "trace", "source": "dev/a", "target": "prod/b", "calls": 1}
     store.insert("observations", observation_table(columns))
-    pair = [driver(store), driver(store, others)]
+    pair = [rule_loop(store), rule_loop(store, others)]
     for at in range(110, 200, 10):
         for own, _ in pair if first else pair[::-1]:
             own.tick((T0 + at) * 1000)
@@ -110,7 +110,7 @@ def test_servers_with_other_rules_say_so(store: Store, others: str, first: bool,
 
 def test_servers_with_the_same_rules_do_not_dispute(store: Store, caplog: Any) -> None:
     """Not even when evidence comes between the two once, or one of them has started late."""
-    pair = [driver(store), driver(store)]
+    pair = [rule_loop(store), rule_loop(store)]
     for at in range(10, 120, 10):
         pair[0][0].tick((T0 + at) * 1000)
         if at == 40:
@@ -125,7 +125,7 @@ def test_servers_with_the_same_rules_do_not_dispute(store: Store, caplog: Any) -
 def test_a_rule_that_cannot_be_judged_leaves_its_alerts_and_the_others(store: Store) -> None:
     """The table of latencies is away: a rule about them fails, as long as it lasts."""
     slow = "  - {name: slow, when: {latency: {above_ms: 1}}, window: 10s}"
-    own, registry = driver(store, f"{FORBIDDEN}\n{slow}")
+    own, registry = rule_loop(store, f"{FORBIDDEN}\n{slow}")
     store.command("RENAME TABLE latency_10s TO away")
     for at in (10, 20, 30):
         own.tick((T0 + at) * 1000)
@@ -138,7 +138,7 @@ def test_a_rule_that_cannot_be_judged_leaves_its_alerts_and_the_others(store: St
 
 def test_a_store_that_takes_no_alert_delays_it(store: Store) -> None:
     """The table is away as it would be on a full disk: the thread goes on, and the alert comes when it can."""
-    own, _ = driver(store, FORBIDDEN.replace("for: 20s", "for: 0s"))
+    own, _ = rule_loop(store, FORBIDDEN.replace("for: 20s", "for: 0s"))
     now = [T0 * 1000 + 15_000]
     own.settings = Settings(clock=lambda: now[0])
     told: list[list[Standing]] = []
