@@ -58,7 +58,8 @@ def test_what_is_missing_is_said_once_at_the_end(tmp_path: Path, options: list[s
         "from tests.needs import pytest_terminal_summary as pytest_terminal_summary\n"
     )
     (tmp_path / "test_lacking.py").write_text(LACKING)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *sys.path])
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--import-mode=importlib", *options, "."]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

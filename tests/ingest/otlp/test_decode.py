@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from google.protobuf import __version__ as protobuf_version
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -78,6 +79,10 @@ def test_scanner_agrees_with_upb_on_random_and_damaged_requests(seed: int) -> No
     check(FUZZED_DECODER, FUZZED, make_body(Random(seed)))
 
 
+@pytest.mark.skipif(
+    int(protobuf_version.partition(".")[0]) < 7,
+    reason="the scanner takes field number 0 within unknown groups, as upb does since protobuf 7",
+)
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=60))
 @example(b"\x4b\x00\x40\x4c")
