@@ -86,9 +86,8 @@ def write(server: ServerProcess, records: Iterator[dict[str, object]]) -> None:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, str]]:
     """Servers with known data, as the browser's tests are told of them."""
+    need_debian("node", *([] if any(map(shutil.which, BROWSERS)) else ["chromium"]))
     need_workspace()
-    if not any(map(shutil.which, BROWSERS)):
-        need_debian("chromium")
     with ExitStack() as stack:
         small = stack.enter_context(ServerProcess("chdb://memory"))
         write(small, shop())
