@@ -16,10 +16,10 @@ from tests.server.conftest import T0
 
 PREPARE = """
 import sys
-from chronotope.schema.migrate import migrate
-from chronotope.schema.store import Store
+from chronotope.schema.storage.migrate import migrate
+from chronotope.schema.storage.store import Store
 from tests.server.conftest import T0
-from tests.server.incidents import Fault, incident, write_traffic
+from tests.server.culprits.incidents import Fault, incident, write_traffic
 with Store.open(sys.argv[1]) as store:
     migrate(store)
     write_traffic(store, *incident(T0, Fault("cart", own=5.0)))
