@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.manual.configuration_reference import config_reference
 
 from chronotope.schema.config.config import Config, load_config
-from chronotope.schema.config.reference import config_reference
 from chronotope.schema.errors import InvalidConfig
 
 FULL = """

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MANUAL = ROOT / "server" / "manual"
 README = ROOT / "README.md"
 PAGES = (README, *sorted(MANUAL.glob("*.md")))

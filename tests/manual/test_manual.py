@@ -9,18 +9,18 @@ from urllib.parse import urljoin
 
 import pytest
 import yaml
+from tests.e2e.process import ServerProcess
+from tests.manual.command_reference import command_reference
+from tests.manual.configuration_reference import config_reference
+from tests.manual.http_reference import http_reference
+from tests.manual.metric_reference import metric_reference, own_metrics
+from tests.manual.pages import MANUAL, PAGES, README, ROOT, Step, blocks, run_steps, steps, why_not_run
 
 from chronotope.schema.config.config import Config, load_config
-from chronotope.schema.config.reference import config_reference
-from chronotope.server.api.http_reference import http_reference
 from chronotope.server.api.markdown import contents, read_page
-from chronotope.server.cli.command_reference import command_reference
 from chronotope.server.cli.main import COMMANDS
-from chronotope.server.cli.metric_reference import metric_reference, own_metrics
-from tests.e2e.process import ServerProcess
-from tests.manual_pages import MANUAL, PAGES, README, ROOT, Step, blocks, run_steps, steps, why_not_run
 
-GENERATED = "<!-- Made from the code. To renew it: pytest tests/test_manual.py --update-golden -->\n"
+GENERATED = "<!-- Made from the code. To renew it: pytest tests/manual/test_manual.py --update-golden -->\n"
 KINDS = {"console", "sh", "yaml", "python", "json", "text", "sql", "promql"}
 ELSEWHERE = re.compile(r"[a-z]+:")
 LONGEST_README = 250
