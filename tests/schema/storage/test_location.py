@@ -16,7 +16,7 @@ from chronotope.schema.storage.store import Store
 
 HOLD = """
 import sys
-from chronotope.schema.store import Store
+from chronotope.schema.storage.store import Store
 with Store.open(sys.argv[1]) as store:
     store.command("CREATE TABLE held (x UInt8) ENGINE = MergeTree ORDER BY x")
     print("open", flush=True)

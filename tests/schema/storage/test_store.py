@@ -33,8 +33,8 @@ from chronotope.schema.storage.store import Store
 
 WRITER = """
 import sys
-from chronotope.schema.store import Store
-from tests.schema.rows import many_rows
+from chronotope.schema.storage.store import Store
+from tests.schema.storage.rows import many_rows
 with Store.open(sys.argv[1]) as store:
     print("go", flush=True)
     store.insert("observations", many_rows(), token="batch-1")
