@@ -54,6 +54,7 @@ def workplace(tmp_path_factory, shared_data):
     return folder
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run(workplace):
     said = []
     for command in commands_to_run():
@@ -67,6 +68,7 @@ def test_the_commands_of_the_readme_run(workplace):
     assert "flowchart" in said[3]
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(workplace):
     """On the store that the README's commands made."""
     (block,) = re.findall(r"<!-- doctest -->\n```pycon\n(.*?)```", README.read_text(), re.DOTALL)

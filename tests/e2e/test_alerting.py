@@ -22,6 +22,8 @@ import pytest
 from tests.e2e.process import ServerProcess
 from tests.server.delivery.receiver import Endpoint, endpoint
 
+pytestmark = pytest.mark.slow
+
 RULES = """
 rules:
   - name: dev must not call prod

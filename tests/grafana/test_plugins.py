@@ -19,6 +19,8 @@ from tests.e2e.live_capture import identities, read_requests, read_truth
 from tests.e2e.process import ServerProcess
 from tests.e2e.test_page import large, write
 
+pytestmark = pytest.mark.slow
+
 PLUGINS = Path(__file__).parents[2] / "grafana-plugin" / "plugins"
 BUILT = [PLUGINS / name for name in ("node_modules", "panel/dist/module.js", "datasource/dist/module.js")]
 

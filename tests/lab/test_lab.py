@@ -8,6 +8,8 @@ from tests.bpf.conftest import why_not
 from tests.lab.lab import PROXIES, Run, run
 from tests.lab.wires import missing
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 SECONDS = 60
 
 

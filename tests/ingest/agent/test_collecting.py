@@ -19,6 +19,8 @@ from chronotope.ingest.hosts.processes import Processes
 from tests.bpf.conftest import why_not
 from tests.bpf.network import CLIENT4, SERVER4, SERVER6, Network
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 TALKS = """
 import socket, sys, time
 port = int(sys.argv[1])

@@ -7,6 +7,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from chronotope.ingest.metrics.backfilling import Backfill
 from chronotope.ingest.metrics.pipeline import MetricsPipeline
 from chronotope.ingest.metrics.prometheus_api import PrometheusSource
@@ -15,6 +17,8 @@ from chronotope.schema.config import Config
 from chronotope.schema.store import Store
 from tests.ingest.metrics.http_stage import Reply, stage
 from tests.ingest.metrics.real_prometheus import prometheus_with
+
+pytestmark = pytest.mark.slow
 
 NAME = "http_client_request_duration_seconds"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
