@@ -20,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--benchmark-dir", type=Path, help="keep generated histories here and use them again")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Measure one at a time."""
+    return 0
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("python_files", "bench_*.py")
     config.addinivalue_line(

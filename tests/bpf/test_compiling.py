@@ -9,6 +9,8 @@ import pytest
 from chronotope.bpf import compiling
 from chronotope.bpf.compiling import CannotCompile, compile_flows, relocate
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 
 def instruction(code, registers, value):
     return struct.pack("<BBhi", code, registers, 0, value)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from chronotope.bpf.namespaces import Namespaces, find_namespaces, own_namespace
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
 
 
 def live(proc, pid):

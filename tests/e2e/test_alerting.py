@@ -16,9 +16,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.process import ServerProcess
 from tests.needs import need_debian
 from tests.server.delivery.receiver import Endpoint, endpoint
+
+pytestmark = pytest.mark.slow
 
 RULES = """
 rules:

@@ -19,6 +19,8 @@ from tests.e2e.process import ServerProcess
 from tests.e2e.test_live_flows import expected_edges, minutes, network_edges, post_flows
 from tests.e2e.test_live_merged import counted
 
+pytestmark = pytest.mark.slow
+
 NAMES = {
     "loadgen": "k6", "edge-envoy": "north-gate", "frontend": "web", "haproxy": "lb-7", "orders": "Basket_Svc",
     "redis": "kv", "payment": "acme.billing", "recommender": "reco", "promo": "ads", "cron": "nightly",

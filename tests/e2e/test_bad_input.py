@@ -20,6 +20,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.e2e.otlp_requests import CLIENT, SERVER, request_of, span_of
 from tests.e2e.process import GONE, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 PROTOBUF, JSON, NDJSON = "application/x-protobuf", "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 TRACES, OBSERVATIONS, IDENTITIES = "/v1/traces", "/api/v1/observations", "/api/v1/identities"

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.compiling import compile_all, is_compiled
 from tests.e2e.process import ChronotopeProcess, chronotope
+
+pytestmark = pytest.mark.slow
 
 HISTORY_S = 1800
 NEWCOMER = "shop/adservice"
@@ -30,8 +33,8 @@ def demo(*options):
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
     """Compile before the clock runs: the first start on a machine takes longer."""
-    with demo():
-        pass
+    if not is_compiled():
+        compile_all()
 
 
 def nodes_of(graph):

@@ -7,10 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import pytest
+
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 from tests.conftest import ClickHouseHttp
 from tests.e2e.process import ChronotopeProcess
+
+pytestmark = pytest.mark.slow
 
 
 class Half:

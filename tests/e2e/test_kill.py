@@ -7,10 +7,16 @@ import signal
 import threading
 import time
 
+import pytest
+
 from tests.e2e.otlp_requests import CLIENT, request_of, span_of
 from tests.e2e.process import GONE, ServerProcess
+from tests.repetitions import repetitions
 
-ROUNDS = 8
+pytestmark = pytest.mark.slow
+
+ROUNDS = repetitions(4, 8)  # 0, 2 or 4 answers before the kill; halves sent again or not
+STOPS = repetitions(2, 3)
 SENDERS = 3
 CALLS_A_REQUEST = 5
 AT = 1_700_000_000
@@ -113,7 +119,7 @@ def test_sigterm_under_load_ends_with_code_0_and_keeps_all_that_was_accepted(tmp
     """Who is too late is told so (503), not cut off; nothing that was refused is half written."""
     store = f"chdb://{tmp_path}/store"
     acknowledged, refused = [], []
-    for number in range(3):
+    for number in range(STOPS):
         with ServerProcess(store) as server:
             senders = senders_to(server, number, 4, 0.1 * number)
             assert server.stop(signal.SIGTERM) == 0, server.log

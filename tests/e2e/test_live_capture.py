@@ -19,6 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.e2e.live_capture import identities, read_requests, read_truth, spans_of
 from tests.e2e.process import ServerProcess, chronotope
 
+pytestmark = pytest.mark.slow
+
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SENDERS = 16
 

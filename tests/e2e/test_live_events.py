@@ -17,6 +17,8 @@ from tests.e2e.live_capture import identities, read_requests, read_truth, spans_
 from tests.e2e.live_flows import flow_records
 from tests.e2e.process import COMMAND, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 60  # requests that follow each other are one request
 BASELINE_S, BUCKET_S = 60, 10
 

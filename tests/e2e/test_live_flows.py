@@ -14,6 +14,8 @@ from tests.e2e.live_capture import address_of, identities, read_truth
 from tests.e2e.live_flows import flow_records, translations
 from tests.e2e.process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60
 
 

@@ -17,6 +17,8 @@ from tests.e2e.process import ServerProcess
 from tests.e2e.test_live_flows import post_flows
 from tests.ingest.metrics.mapping.test_live_capture import scrapes
 
+pytestmark = pytest.mark.slow
+
 NAMESPACES = dict.fromkeys(("frontend", "orders", "payment"), "shop")
 CONFIG = """
 trace: {answer_wait: 1s}

@@ -20,6 +20,8 @@ import pytest
 from tests.e2e.process import ServerProcess
 from tests.needs import need_debian
 
+pytestmark = pytest.mark.slow
+
 WORKSPACE = Path(__file__).parents[2] / "grafana-plugin"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LARGE = WORKSPACE.parents[1] / "shared" / "data" / "jaeger_uber_graph" / "dependencies_large.json.gz"

@@ -20,6 +20,8 @@ import pytest
 
 from tests.e2e.process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parent / "app"
 INSTRUMENT = Path(sys.executable).parent / "opentelemetry-instrument"
 HTTP, GRPC = "http/protobuf", "grpc"

@@ -25,6 +25,8 @@ from chronotope.server.running.web import WebServer
 from tests.e2e.otlp_requests import CLIENT, request_of, span_of
 from tests.e2e.process import ChronotopeProcess, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 PROTOBUF, JSON, NDJSON = "application/x-protobuf", "application/json", "application/x-ndjson"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 AT = 1_700_000_000

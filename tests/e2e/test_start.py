@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.otlp_requests import CLIENT, request_of, span_of
 from tests.e2e.process import ChronotopeProcess, ServerProcess, chronotope
 
+pytestmark = pytest.mark.slow
+
 CLOSED = ("--otlp-http", "none", "--otlp-grpc", "none")
 LISTEN = ("--listen", "127.0.0.1:0", *CLOSED)
 

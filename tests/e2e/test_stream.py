@@ -15,6 +15,8 @@ import pytest
 from chronotope.server.delivery.stream import MOST_CLIENTS
 from tests.e2e.process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 
 def message(stream: HTTPResponse) -> tuple[str, str, dict[str, object]]:
     """The next message: event, id and data."""

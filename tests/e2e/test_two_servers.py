@@ -8,10 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle
 
+import pytest
+
 from tests.e2e.live_capture import read_truth
 from tests.e2e.live_flows import flow_records
 from tests.e2e.process import ServerProcess
 from tests.e2e.test_live_flows import MINUTE, check_measures, expected_edges, minutes, network_edges, owners_of
+
+pytestmark = pytest.mark.slow
 
 A_REQUEST = 1000
 

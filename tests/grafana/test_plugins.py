@@ -20,6 +20,8 @@ from tests.e2e.process import ServerProcess
 from tests.e2e.test_page import large, write
 from tests.needs import need_debian
 
+pytestmark = pytest.mark.slow
+
 WORKSPACE = Path(__file__).parents[2] / "grafana-plugin"
 PLUGINS = WORKSPACE / "plugins"
 MODULES = [PLUGINS / name / "dist" / "module.js" for name in ("panel", "datasource")]

@@ -7,6 +7,8 @@ import pytest
 from tests.lab.lab import PROXIES, Run, run
 from tests.needs import need_bpf
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 SECONDS = 60
 
 

@@ -17,6 +17,8 @@ from tests.bpf.network import SERVER4, Network
 from tests.e2e.process import ChronotopeProcess, ServerProcess, chronotope
 from tests.needs import need_bpf
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 SERVES = """
 import socket, sys
 with socket.create_server(("0.0.0.0", 7501)) as listener:

@@ -19,6 +19,8 @@ from chronotope.ingest.hosts.processes import Processes
 from tests.bpf.network import CLIENT4, SERVER4, SERVER6, Network
 from tests.needs import need_bpf, need_debian, need_kernel
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+
 TALKS = """
 import socket, sys, time
 port = int(sys.argv[1])

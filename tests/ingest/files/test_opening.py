@@ -104,6 +104,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path: Path) -> Non
         read_batches(tmp_path / "absent", "jager", Vocabulary())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("input_format", ["otlp", "jaeger", "zipkin", "spans"])
 @pytest.mark.parametrize("filling", [b"\n", b" ", b"[1],"])
 def test_a_gzip_bomb_is_read_in_flat_memory(tmp_path: Path, input_format: str, filling: bytes) -> None:

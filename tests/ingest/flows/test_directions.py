@@ -83,12 +83,14 @@ def at_once(store: Store, batches: list[list[dict[str, Any]]]) -> Known:
     return known(store)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(records(plain=True), min_size=1, max_size=4), min_size=1, max_size=5), data=st.data())
 def test_order_repetition_crashes_and_restarts_do_not_change_what_is_known(store: Store, batches, data) -> None:
     assert take(store, batches, data) == at_once(store, batches)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(records(plain=False), min_size=1, max_size=4), min_size=1, max_size=5), data=st.data())
 def test_no_order_loses_what_all_flows_at_once_show(store: Store, batches, data) -> None:

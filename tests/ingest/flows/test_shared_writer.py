@@ -96,6 +96,7 @@ class Server:
             raise Crash if self._fate.random() < 0.5 else StoreError("refused")
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrived=arrivals, seed=st.integers(0, 2**32), servers=st.integers(2, 3), mishaps=st.sampled_from([0, 0.02]))
 def test_no_interleaving_crash_or_refusal_changes_the_graph(

@@ -12,6 +12,7 @@ from chronotope.ingest.records.identities import claims_table
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
 from tests.ingest.flows.building import T0_S, edges, empty, flow, open_writer, sent, stored
+from tests.repetitions import repetitions
 
 T0_MS = T0_S * 1000
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "::ffff:10.0.0.3", "192.0.2.9"]
@@ -53,7 +54,8 @@ def take(writer: FlowWriter, vocabulary, arrival, number: int) -> None:
         writer.accept([sent(vocabulary, *arrival, request=number + 1)])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=repetitions(6, 12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrivals=arrivals, data=st.data())
 def test_order_repetition_crashes_and_restarts_do_not_change_the_graph(store: Store, arrivals, data) -> None:
     """All owners first and then all flows at once give what any order gives."""

@@ -95,6 +95,7 @@ def test_scanner_agrees_with_upb_on_any_bytes(body: bytes) -> None:
     check(FUZZED_DECODER, FUZZED, body)
 
 
+@pytest.mark.slow
 def test_no_read_leaves_its_array_under_numbas_bounds_checks(tmp_path: Path) -> None:
     """In the compiled scanner an index outside an array would read foreign memory; here it would raise."""
     environment = os.environ | {

@@ -15,6 +15,9 @@ from chronotope.ingest.spans.pairer import Pairer
 from chronotope.ingest.spans.pairing import calls_of
 from chronotope.ingest.spans.table import read_traces
 from tests.ingest.spans.building import START_NS, Scene, client
+from tests.repetitions import repetitions
+
+pytestmark = pytest.mark.slow
 
 ADDRESS = Node("10.0.0.7", "external")
 TOPIC = Node("rabbitmq/orders", "messaging")
@@ -86,7 +89,7 @@ def rows_of(scene, prefix, forest, trace_base):
     return np.concatenate(rows)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=repetitions(12, 25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), forest=forests())
 def test_order_batching_duplicates_crashes_and_memory_do_not_change_the_sums(store, data, forest):
     scene, number = Scene(), next(_numbers)

@@ -136,6 +136,7 @@ def test_two_resources_on_one_host_say_nothing_and_hide_no_table() -> None:
     assert owner_at(KnownIdentities([*shared, network]).snapshot(), 5) == "by-table"
 
 
+@pytest.mark.slow
 def test_running_server_names_flows_by_what_resources_say(tmp_path: Path) -> None:
     """Flows come first, and are attributed anew when spans say who has the address."""
     flow = {"start": NOW_S + 5, "end": NOW_S + 6, "client_address": "10.1.2.3", "client_port": 40000, "connections": 1}
@@ -155,6 +156,7 @@ def ends(server: ServerProcess, window: dict[str, Any]) -> list[tuple[str, str]]
     return [(edge["source"], edge["target"]) for edge in server.get("/api/v1/graph", **window)["edges"]]
 
 
+@pytest.mark.slow
 def test_import_of_spans_names_flows_that_the_store_has(tmp_path: Path) -> None:
     store = f"chdb://{tmp_path}/store"
     flows = tmp_path / "flows.ndjson"

@@ -15,12 +15,15 @@ from chronotope.ingest.spans.shared_pairer import SharedPairer
 from chronotope.ingest.spans.table import last_batches, read_traces
 from tests.ingest.spans.building import Scene, client
 from tests.ingest.spans.test_pairer import expected, forests, rows_of, stored
+from tests.repetitions import repetitions
+
+pytestmark = pytest.mark.slow
 
 _numbers = itertools.count(1)
 FAR = 1_000_000
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=repetitions(8, 15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), forest=forests())
 def test_two_writers_count_each_call_once(store, data, forest):
     scene, number = Scene(), next(_numbers)

@@ -113,6 +113,7 @@ def test_repeated_insert_is_known_after_the_store_was_closed_and_opened(tmp_path
             assert_holds_once(store, some_rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay_s", [0.0, 0.15, 0.4, None])
 def test_insert_repeated_after_a_kill_counts_once_in_every_table(delay_s: float | None, tmp_path: Path) -> None:
     """Killed at some moment of the insert, or (no delay) when it had just returned: the tables may then disagree."""

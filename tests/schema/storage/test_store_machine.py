@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,6 +22,8 @@ from chronotope.schema.names import edge_id
 from chronotope.schema.observations import observation_table
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
+
+pytestmark = pytest.mark.slow
 
 START = 1_700_000_000 // 86400 * 86400
 LEVELS = {"edges_10s": 10, "edges_1m": 60, "edges_1h": 3600, "edges_1d": 86400, "edge_hours": 3600}

@@ -44,6 +44,7 @@ def run(rows: Evidence, end: int, rules: Rules | None = None) -> list[Found]:
     return Detector(rules or Rules(), EPOCH).advance(rows, EPOCH + end)
 
 
+@pytest.mark.slow
 def test_a_simulated_system_keeps_the_promise() -> None:
     """Three hundred edges, eight days, an outage, late evidence; the full size is benchmarks/bench_events.py."""
     outages = ((int(3.4 * DAY), int(3.4 * DAY) + 180, 1.0), (int(5.6 * DAY), int(5.6 * DAY) + 720, 0.85))

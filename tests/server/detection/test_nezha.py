@@ -28,6 +28,8 @@ from chronotope.server.detection.watcher import find_events
 from chronotope.server.events.event import NEW, RETURNED, VANISHED, Event
 from chronotope.server.events.table import read_events
 
+pytestmark = pytest.mark.slow
+
 MINUTE_S = 60
 FALSE_A_DAY = EventsSection().false_alarms
 NOW_MS = 1_700_000_000_000

@@ -84,6 +84,7 @@ def batches(rows: list[Row], seed: int, how: str) -> Iterator[list[Row]]:
     yield from ([*map(tuple, part)] for part in np.split(np.array(rows, object), cuts) if len(part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["in order", "backwards", "shuffled"])
 @pytest.mark.parametrize("restarts", [False, True])
 def test_order_and_restarts_do_not_change_the_events(store: Store, how: str, restarts: bool) -> None:

@@ -350,6 +350,7 @@ def test_arbitrary_bytes_are_read_or_refused(body: bytes) -> None:
         read(body)
 
 
+@pytest.mark.slow
 def test_no_read_leaves_its_array_under_numbas_bounds_checks(tmp_path: Path) -> None:
     """In compiled code an index outside an array would read foreign memory; here it would raise."""
     environment = os.environ | {

@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from tests.ingest.metrics.sources.http_stage import Reply, stage
 from tests.ingest.metrics.sources.real_prometheus import prometheus_with
 
@@ -16,6 +17,8 @@ from chronotope.ingest.metrics.sources.prometheus_api import PrometheusSource
 from chronotope.ingest.metrics.sources.prometheus_http import PrometheusHttp
 from chronotope.schema.config.config import Config
 from chronotope.schema.storage.store import Store
+
+pytestmark = pytest.mark.slow
 
 NAME = "http_client_request_duration_seconds"
 PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"

@@ -15,6 +15,8 @@ from chronotope.ingest.metrics.sources.prometheus_http import PrometheusHttp
 from chronotope.ingest.metrics.sources.replicas import Replicas
 from chronotope.schema.errors import SourceError
 
+pytestmark = pytest.mark.slow
+
 START_S, STEP_S, SAMPLES, SERIES = 1_700_000_000, 15, 960, 6
 END_MS = (START_S + STEP_S * SAMPLES) * 1000
 RESET_AT = 500
