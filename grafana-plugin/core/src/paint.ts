@@ -3,7 +3,7 @@
 import { CURVE, curveEdge } from './curves.ts';
 import type { Curves } from './curves.ts';
 import { edgesOf } from './adjacency.ts';
-import { arcsOf, nodeColour, strandArrow, strandLine } from './scene.ts';
+import { arcsOf, nodeColour, addArrow, addLine } from './scene.ts';
 import type { Scene, SceneOptions } from './scene.ts';
 import { ICONS, OUTLINES } from './shapes.ts';
 import { overlaps, shownBox } from './viewport.ts';
@@ -107,14 +107,14 @@ export function paintHighlight(
   options: SceneOptions,
 ): void {
   const pixel = 1 / view.scale;
-  for (const strand of scene.strands) {
-    if (!highlight.edges.has(strand.edge)) continue;
+  for (const edgeLine of scene.edgeLines) {
+    if (!highlight.edges.has(edgeLine.edge)) continue;
     const [line, arrow] = [new Path2D(), new Path2D()];
-    strandLine(line, scene.curves, strand);
-    strandArrow(arrow, scene.curves, strand, Math.max(1, 0.5 * pixel));
-    context.strokeStyle = context.fillStyle = strand.style.colour;
-    context.lineWidth = (strand.style.width + 0.6) * pixel;
-    context.setLineDash(strand.style.dash.map((length) => length * pixel));
+    addLine(line, scene.curves, edgeLine);
+    addArrow(arrow, scene.curves, edgeLine, Math.max(1, 0.5 * pixel));
+    context.strokeStyle = context.fillStyle = edgeLine.style.colour;
+    context.lineWidth = (edgeLine.style.width + 0.6) * pixel;
+    context.setLineDash(edgeLine.style.dash.map((length) => length * pixel));
     context.stroke(line);
     context.setLineDash([]);
     context.fill(arrow);

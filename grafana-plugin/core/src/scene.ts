@@ -12,8 +12,8 @@ import { CURVE, curveEdge, lanes, pointAt } from './curves.ts';
 import type { Curves } from './curves.ts';
 import type { Graph, GraphNode } from './graph.ts';
 import { arrowHead, ICONS, OUTLINES } from './shapes.ts';
-import { ERROR_STEPS, stepOf, strandsOf } from './style.ts';
-import type { ColourBy, Strand, Style } from './style.ts';
+import { ERROR_STEPS, stepOf, edgeLinesOf } from './style.ts';
+import type { ColourBy, EdgeLine, Style } from './style.ts';
 import type { Theme } from './theme.ts';
 import type { Box } from './viewport.ts';
 
@@ -49,7 +49,7 @@ export interface Scene {
   readonly radius: Float32Array;
   readonly lanes: Float32Array;
   readonly curves: Curves;
-  readonly strands: readonly Strand[];
+  readonly edgeLines: readonly EdgeLine[];
   readonly edges: readonly EdgeBatch[];
   readonly beads: Path2D;
   readonly arcs: readonly ArcBatch[];
@@ -84,7 +84,7 @@ export function sceneOf(graph: Graph, positions: Positions, options: SceneOption
     curveEdge(curves, at, adjacency.source[at], adjacency.target[at], lane[at], places);
   }
   if (graph.edges.length <= MOST_BENT) bendAround(curves, adjacency, places);
-  const strands = strandsOf(graph, options.colourBy, options.theme);
+  const edgeLines = edgeLinesOf(graph, options.colourBy, options.theme);
   const grownNodes = new Map<number, NodeBatch[]>();
   return {
     graph,
@@ -92,8 +92,8 @@ export function sceneOf(graph: Graph, positions: Positions, options: SceneOption
     ...places,
     lanes: lane,
     curves,
-    strands,
-    edges: edgeBatches(strands, curves),
+    edgeLines,
+    edges: edgeBatches(edgeLines, curves),
     beads: options.showVia ? beadsOf(graph, curves) : new Path2D(),
     arcs: arcsOf(graph, places, options.theme),
     importance: importanceOf(graph, callers, callees),
@@ -107,9 +107,9 @@ export function sceneOf(graph: Graph, positions: Positions, options: SceneOption
   };
 }
 
-/** Add one strand's line to a path. */
-export function strandLine(path: Path2D, curves: Curves, strand: Strand): void {
-  const [b, [offX, offY]] = [strand.edge * CURVE, offset(curves, strand)];
+/** Add one edge's line to a path. */
+export function addLine(path: Path2D, curves: Curves, edgeLine: EdgeLine): void {
+  const [b, [offX, offY]] = [edgeLine.edge * CURVE, offset(curves, edgeLine)];
   path.moveTo(curves[b] + offX, curves[b + 1] + offY);
   path.bezierCurveTo(
     curves[b + 2] + offX,
@@ -121,12 +121,12 @@ export function strandLine(path: Path2D, curves: Curves, strand: Strand): void {
   );
 }
 
-/** Add one strand's arrow head to a path. */
-export function strandArrow(path: Path2D, curves: Curves, strand: Strand, grown = 1): void {
-  const [b, [offX, offY]] = [strand.edge * CURVE, offset(curves, strand)];
+/** Add one edge's arrow head to a path. */
+export function addArrow(path: Path2D, curves: Curves, edgeLine: EdgeLine, grown = 1): void {
+  const [b, [offX, offY]] = [edgeLine.edge * CURVE, offset(curves, edgeLine)];
   const [endX, endY] = [curves[b + 6], curves[b + 7]];
-  const [fromX, fromY] = pointAt(curves, strand.edge, 0.93);
-  arrowHead(path, endX + offX, endY + offY, endX - fromX, endY - fromY, (7.5 + strand.style.width * 1.1) * grown);
+  const [fromX, fromY] = pointAt(curves, edgeLine.edge, 0.93);
+  arrowHead(path, endX + offX, endY + offY, endX - fromX, endY - fromY, (7.5 + edgeLine.style.width * 1.1) * grown);
 }
 
 /** The nodes at the other ends of a node's edges. */
@@ -139,12 +139,12 @@ export function neighboursOf(scene: Scene, node: number): Set<number> {
   return found;
 }
 
-function offset(curves: Curves, strand: Strand): [number, number] {
-  if (!strand.shift) return [0, 0];
-  const b = strand.edge * CURVE;
+function offset(curves: Curves, edgeLine: EdgeLine): [number, number] {
+  if (!edgeLine.shift) return [0, 0];
+  const b = edgeLine.edge * CURVE;
   const [dx, dy] = [curves[b + 6] - curves[b], curves[b + 7] - curves[b + 1]];
   const length = Math.hypot(dx, dy) || 1;
-  return [(-dy / length) * strand.shift, (dx / length) * strand.shift];
+  return [(-dy / length) * edgeLine.shift, (dx / length) * edgeLine.shift];
 }
 
 function degrees({ source, target, offsets }: Adjacency): { callers: Int32Array; callees: Int32Array } {
@@ -173,17 +173,17 @@ function importanceOf(graph: Graph, callers: Int32Array, callees: Int32Array): I
   return Int32Array.from(graph.nodes.keys()).sort((a, b) => worth[b] - worth[a] || a - b);
 }
 
-function edgeBatches(strands: readonly Strand[], curves: Curves): EdgeBatch[] {
-  const groups = new Map<Style, Map<string, Strand[]>>();
-  for (const strand of strands) {
-    const [midX, midY] = pointAt(curves, strand.edge, 0.5);
+function edgeBatches(edgeLines: readonly EdgeLine[], curves: Curves): EdgeBatch[] {
+  const groups = new Map<Style, Map<string, EdgeLine[]>>();
+  for (const edgeLine of edgeLines) {
+    const [midX, midY] = pointAt(curves, edgeLine.edge, 0.5);
     if (Number.isNaN(midX)) continue;
-    const tiles = groups.get(strand.style) ?? new Map<string, Strand[]>();
-    groups.set(strand.style, tiles);
+    const tiles = groups.get(edgeLine.style) ?? new Map<string, EdgeLine[]>();
+    groups.set(edgeLine.style, tiles);
     const tile = `${Math.floor(midX / TILE)} ${Math.floor(midY / TILE)}`;
     const own = tiles.get(tile);
-    if (own) own.push(strand);
-    else tiles.set(tile, [strand]);
+    if (own) own.push(edgeLine);
+    else tiles.set(tile, [edgeLine]);
   }
   const batches = [...groups].flatMap(([style, tiles]) =>
     [...joinSmall(tiles.values())].map((own) => edgeBatch(style, own, curves)),
@@ -192,8 +192,8 @@ function edgeBatches(strands: readonly Strand[], curves: Curves): EdgeBatch[] {
 }
 
 /** Join lists one after the other while they stay small: neither thousands of paths, nor one that is always drawn. */
-function* joinSmall(lists: Iterable<Strand[]>): Generator<Strand[]> {
-  let pending: Strand[] = [];
+function* joinSmall(lists: Iterable<EdgeLine[]>): Generator<EdgeLine[]> {
+  let pending: EdgeLine[] = [];
   for (const list of lists) {
     if (pending.length && pending.length + list.length > MOST_IN_BATCH) {
       yield pending;
@@ -204,13 +204,13 @@ function* joinSmall(lists: Iterable<Strand[]>): Generator<Strand[]> {
   if (pending.length) yield pending;
 }
 
-function edgeBatch(style: Style, strands: readonly Strand[], curves: Curves): EdgeBatch {
+function edgeBatch(style: Style, edgeLines: readonly EdgeLine[], curves: Curves): EdgeBatch {
   const lines = new Path2D();
   let made: Path2D | undefined;
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const strand of strands) {
-    strandLine(lines, curves, strand);
-    for (let b = strand.edge * CURVE; b < strand.edge * CURVE + CURVE; b += 2) {
+  for (const edgeLine of edgeLines) {
+    addLine(lines, curves, edgeLine);
+    for (let b = edgeLine.edge * CURVE; b < edgeLine.edge * CURVE + CURVE; b += 2) {
       left = Math.min(left, curves[b]);
       right = Math.max(right, curves[b]);
       top = Math.min(top, curves[b + 1]);
@@ -220,7 +220,7 @@ function edgeBatch(style: Style, strands: readonly Strand[], curves: Curves): Ed
   const arrows = (): Path2D => {
     if (made) return made;
     made = new Path2D();
-    for (const strand of strands) strandArrow(made, curves, strand);
+    for (const edgeLine of edgeLines) addArrow(made, curves, edgeLine);
     return made;
   };
   return { style, lines, arrows, box: { left, top, right, bottom } };

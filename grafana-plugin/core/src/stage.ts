@@ -10,7 +10,7 @@ import type { Scene, SceneOptions } from './scene.ts';
 import type { Size, Viewport } from './viewport.ts';
 
 const MARGIN = 96; // pixels drawn beyond the screen: what comes in while a heavy scene is moved as a picture
-const HEAVY = 1500; // strands from which a moving scene is moved as a picture
+const HEAVY = 1500; // lines from which a moving scene is moved as a picture
 
 export class Stage {
   #size: Size = { width: 0, height: 0 };
@@ -62,7 +62,7 @@ export class Stage {
 
   /** Draw a scene; true when it was only moved as a picture. */
   draw(scene: Scene, view: Viewport, moving: boolean, looks: SceneOptions): boolean {
-    if (moving && scene.strands.length > HEAVY) {
+    if (moving && scene.edgeLines.length > HEAVY) {
       this.#movePicture(view);
       return true;
     }

@@ -15,12 +15,12 @@ export interface Style {
   readonly width: number;
   readonly alpha: number;
   readonly dash: readonly number[];
-  /** Busy and telling styles are drawn last. */
+  /** Busy and prominent styles are drawn last. */
   readonly rank: number;
 }
 
-/** One line to draw: an edge, or one layer's strand of it, `shift` pixels beside its middle. */
-export interface Strand {
+/** One line to draw: an edge, or one layer's line of it, `shift` pixels beside its middle. */
+export interface EdgeLine {
   readonly edge: number;
   readonly style: Style;
   readonly shift: number;
@@ -40,23 +40,23 @@ export function stepOf(value: number, steps: readonly number[]): number {
 }
 
 /** The lines of a graph. Widths are by how an edge's traffic stands among all of this graph, on a logarithmic scale. */
-export function strandsOf(graph: Graph, colourBy: ColourBy, theme: Theme): Strand[] {
+export function edgeLinesOf(graph: Graph, colourBy: ColourBy, theme: Theme): EdgeLine[] {
   const styles = new Map<string, Style>();
   const scale = widthScale(graph);
   // The more edges there are, the fainter the quiet ones: else a thousand of them are one grey plane.
   const faint = Math.min(0.9, Math.max(0.14, 9 / Math.sqrt(graph.edges.length + 1)));
-  const strands: Strand[] = [];
-  const add = (edge: number, colour: string, shift: number, telling: boolean): void => {
+  const edgeLines: EdgeLine[] = [];
+  const add = (edge: number, colour: string, shift: number, prominent: boolean): void => {
     const own = graph.edges[edge];
     const step = scale(volume(own));
     const dash = own.status === 'removed' && colourBy === 'status' ? REMOVED : own.inferred ? DASHED : [];
     const quiet = colourBy === 'status' && own.status === 'unchanged';
-    const alpha = telling ? 0.95 : quiet ? faint * 0.6 : Math.min(0.95, faint + (step / WIDTHS.length) * 0.45);
-    const width = Math.max(WIDTHS[step], telling ? 1.6 : 0);
+    const alpha = prominent ? 0.95 : quiet ? faint * 0.6 : Math.min(0.95, faint + (step / WIDTHS.length) * 0.45);
+    const width = Math.max(WIDTHS[step], prominent ? 1.6 : 0);
     const key = `${colour} ${width} ${alpha} ${dash.join()}`;
-    const style = styles.get(key) ?? { colour, width, alpha, dash, rank: step + (telling ? WIDTHS.length : 0) };
+    const style = styles.get(key) ?? { colour, width, alpha, dash, rank: step + (prominent ? WIDTHS.length : 0) };
     styles.set(key, style);
-    strands.push({ edge, style, shift });
+    edgeLines.push({ edge, style, shift });
   };
   graph.edges.forEach((edge, at) => {
     if (colourBy === 'layers') {
@@ -64,7 +64,7 @@ export function strandsOf(graph: Graph, colourBy: ColourBy, theme: Theme): Stran
       edge.layers.forEach((layer, lane) => add(at, theme.layers[layer], (lane - (many - 1) / 2) * 3.5, false));
     } else add(at, ...colourOf(edge, colourBy, theme));
   });
-  return strands;
+  return edgeLines;
 }
 
 /** Colour of an edge, its shift beside the middle, and whether it tells something that must be seen. */

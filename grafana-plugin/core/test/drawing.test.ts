@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { adjacencyOf, DARK, drawCloser, edgeLabel, edgeLegend, forceLayout, formatBytes, formatRate, formatShare, LIGHT, placeMissing, strandsOf } from '../src/index.ts';
+import { adjacencyOf, DARK, drawCloser, edgeLabel, edgeLegend, forceLayout, formatBytes, formatRate, formatShare, LIGHT, placeMissing, edgeLinesOf } from '../src/index.ts';
 import { CURVE, curveEdge, lanes, nearestEdge, pointAt } from '../src/curves.ts';
 import { shorten } from '../src/labels.ts';
 import { boxOf, fitBox, zoomAt } from '../src/viewport.ts';
@@ -72,17 +72,17 @@ test('the layout in the browser puts callers left of callees, keeps what is know
 
 test('wider means more calls; few styles draw many edges', () => {
   const edges = Array.from({ length: 500 }, (_, at) => edge('a', `b${at}`, { measures: { trace: measures(1.02 ** at) } }));
-  const strands = strandsOf({ nodes: [node('a')], edges }, 'errors', LIGHT);
-  assert.ok(strands[499].style.width > strands[0].style.width);
-  assert.ok(new Set(strands.map(({ style }) => style)).size <= 5);
+  const edgeLines = edgeLinesOf({ nodes: [node('a')], edges }, 'errors', LIGHT);
+  assert.ok(edgeLines[499].style.width > edgeLines[0].style.width);
+  assert.ok(new Set(edgeLines.map(({ style }) => style)).size <= 5);
 });
 
-test('inferred edges are dashed, removed ones too, and each layer has its strand', () => {
+test('inferred edges are dashed, removed ones too, and each layer has its line', () => {
   const edges = [edge('a', 'b', { inferred: true }), edge('b', 'c', { status: 'removed', before: { trace: measures(1) } }), edge('c', 'd', { layers: ['network', 'trace'] })];
   const graph = { nodes: [], edges };
-  assert.ok(strandsOf(graph, 'rate', LIGHT)[0].style.dash.length > 0);
-  assert.ok(strandsOf(graph, 'status', LIGHT)[1].style.dash.length > 0);
-  const layered = strandsOf(graph, 'layers', DARK).filter(({ edge: at }) => at === 2);
+  assert.ok(edgeLinesOf(graph, 'rate', LIGHT)[0].style.dash.length > 0);
+  assert.ok(edgeLinesOf(graph, 'status', LIGHT)[1].style.dash.length > 0);
+  const layered = edgeLinesOf(graph, 'layers', DARK).filter(({ edge: at }) => at === 2);
   assert.deepEqual(layered.map(({ style }) => style.colour), [DARK.layers.network, DARK.layers.trace]);
   assert.notEqual(layered[0].shift, layered[1].shift);
   assert.deepEqual(edgeLegend('layers', DARK, ['ipc']).map(({ label }) => label), ['ipc']);
