@@ -15,7 +15,7 @@ from chronotope.schema.storage.store import Store
 _TABLES = "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
 _LEDGER = "SELECT version, name, checksum, applied_at FROM schema_migrations ORDER BY version"
 _FILLED = """
-SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND table != 'schema_migrations'
+SELECT DISTINCT table FROM system.parts WHERE database = currentDatabase() AND table != 'schema_migrations' AND active
 """
 
 
@@ -34,12 +34,20 @@ class KeptStore:
 
     @contextmanager
     def lend(self) -> Iterator[Store]:
-        """Open the store for a borrower, and empty it when it comes back."""
+        """Open the store for a borrower, and empty it when it comes back.
+
+        A process has one engine: where the file's own store is open, the borrower shares it.
+        """
         if self._is_lent:
             raise RuntimeError(f"{self._url} is lent already: two borrowers would see each other's rows")
-        self._keeper = self._keeper or self._made()
-        if self._keeper.rows(_FILLED):
-            raise RuntimeError(f"{self._url} has rows of somebody who did not borrow it")
+        if self._keeper is None:
+            keeper = Store.open(self._url)
+            if not migrate(keeper):
+                with keeper:
+                    yield keeper
+                return
+            self._keeper, self._fresh = keeper, _state(keeper)
+        _truncate(self._keeper)  # a thread of the last borrower may have written late
         self._is_lent = True
         try:
             with Store.open(self._url) as lent:
@@ -54,22 +62,18 @@ class KeptStore:
             self._keeper.close()
             self._keeper = None
 
-    def _made(self) -> Store:
-        keeper = Store.open(self._url)
-        if not migrate(keeper):
-            keeper.close()
-            raise RuntimeError(f"{self._url} is open already: its other user and a borrower would see the same rows")
-        self._fresh = _state(keeper)
-        return keeper
-
     def _empty(self, keeper: Store) -> None:
         if _state(keeper) != self._fresh:
             if not keeper.location.embedded:  # an engine in memory forgets by itself
                 keeper.command(f"DROP DATABASE `{keeper.location.database}`")
             self.end()
             return
-        for (table,) in keeper.rows(_FILLED):
-            keeper.command(f"TRUNCATE TABLE `{table}`")
+        _truncate(keeper)
+
+
+def _truncate(store: Store) -> None:
+    for (table,) in store.rows(_FILLED):
+        store.command(f"TRUNCATE TABLE `{table}`")
 
 
 def _state(store: Store) -> object:
