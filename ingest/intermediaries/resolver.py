@@ -24,8 +24,8 @@ from chronotope.ingest.intermediaries.connections import Connections, by_port, f
 from chronotope.ingest.intermediaries.declared import Declared, declare, read_known
 from chronotope.ingest.intermediaries.evidence import Written, read_calls, read_hops, read_kinds, read_written
 from chronotope.ingest.intermediaries.hops import Hops
+from chronotope.ingest.intermediaries.hops_to_edges import Knowledge, resolve
 from chronotope.ingest.intermediaries.observations import difference, observations_of, wanted
-from chronotope.ingest.intermediaries.resolving import Knowledge, resolve
 from chronotope.schema.config.config import Config
 from chronotope.schema.observations import BUCKET_S, VIA_SEPARATOR
 from chronotope.schema.repeating import Repeating, log_failure

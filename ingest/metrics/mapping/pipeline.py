@@ -20,7 +20,7 @@ from chronotope.ingest.metrics.counters.increases import LONGEST_GAP_MS, Counter
 from chronotope.ingest.metrics.counters.native_histograms import NativeCounters, NativeIncreases
 from chronotope.ingest.metrics.counters.series_starts import SeriesStarts, target_of_labels
 from chronotope.ingest.metrics.mapping.duplicates import COUNTING, Coverage
-from chronotope.ingest.metrics.mapping.observing import Observer
+from chronotope.ingest.metrics.mapping.observations import Observer
 from chronotope.ingest.metrics.mapping.rules import Adds, Rules, rules_of
 from chronotope.ingest.metrics.mapping.series import REASONS, USED, SeriesMeanings
 from chronotope.schema.config.config import Config

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chronotope.ingest.flows.rows import MEASURES
 from chronotope.ingest.intermediaries.hops import CONNECTIONS, Hops, Route, observed_hops, split
-from chronotope.ingest.intermediaries.resolving import Knowledge, in_order, resolve
+from chronotope.ingest.intermediaries.hops_to_edges import Knowledge, in_order, resolve
 
 T = 40
 Volume = dict[tuple[str, str], np.ndarray]
