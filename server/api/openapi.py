@@ -71,20 +71,22 @@ def openapi_document(app: Flask, blueprints: Iterable[Blueprint] = ()) -> Json:
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components, "responses": _refusals(answers[Problem])},
     }
-    cleaned: Json = _with_clean_descriptions(document)
-    return cleaned
+    alike: Json = _alike_in_all_versions(document)
+    return alike
 
 
-def _with_clean_descriptions(node: Any) -> Any:
-    """Return the document with descriptions free of source indentation: msgspec removes it from 0.23 on only."""
+def _alike_in_all_versions(node: Any) -> Any:
+    """Write the same under every version of msgspec: no indentation of the source, and `null` as the last choice."""
     if isinstance(node, list | tuple):
-        return [_with_clean_descriptions(part) for part in node]
+        return [_alike_in_all_versions(part) for part in node]
     if not isinstance(node, dict):
         return node
-    return {
-        key: cleandoc(value) if key == "description" and isinstance(value, str) else _with_clean_descriptions(value)
-        for key, value in node.items()
-    }
+    alike = {key: _alike_in_all_versions(value) for key, value in node.items()}
+    if isinstance(alike.get("description"), str):
+        alike["description"] = cleandoc(alike["description"])
+    if isinstance(alike.get("anyOf"), list):
+        alike["anyOf"].sort(key=lambda choice: choice == {"type": "null"})
+    return alike
 
 
 def _reading_paths(answers: Mapping[Any, Json]) -> dict[str, Json]:
