@@ -11,6 +11,8 @@ from chronotope.ingest.files.spans.formats import read_batches
 from chronotope.ingest.spans.columns import SpanBatch, Vocabulary, join_batches
 from chronotope.ingest.spans.pairer import Pairer
 
+pytestmark = pytest.mark.slow
+
 DAY = "2022-08-22"
 
 

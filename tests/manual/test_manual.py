@@ -42,6 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_not_run()), reason=why_not_run() or "they can be run")
 @pytest.mark.parametrize("name", named(page for page in PAGES if steps(page)))
 def test_what_a_page_tells_to_type_runs(name: str, tmp_path: Path) -> None:
@@ -49,6 +50,7 @@ def test_what_a_page_tells_to_type_runs(name: str, tmp_path: Path) -> None:
     assert failure is None, f"{name}: {failure.command}\n{failure.said}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(why_not_run()), reason=why_not_run() or "they can be run")
 def test_a_command_that_fails_is_named_with_what_it_said(tmp_path: Path) -> None:
     """Else a page could be wrong and its test green."""

@@ -17,6 +17,8 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.evidence.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_700_006_400
 BUCKETS = 60
 CONFIG = Config.model_validate({"intermediaries": [{"service": "lb"}]})

@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.process import ChronotopeProcess, chronotope
 from tests.ingest.metrics.sources.real_prometheus import prometheus_with
 
+pytestmark = pytest.mark.slow
+
 START_S, STEP_S, SAMPLES = 1_700_000_100, 15, 960  # four hours
 END_S = START_S + STEP_S * SAMPLES
 EDGES = {("shop/front", "shop/cart"): 3, ("shop/front", "shop/pay"): 5}  # calls in each step

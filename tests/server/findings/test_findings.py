@@ -24,6 +24,8 @@ from chronotope.schema.storage.store import Store
 from chronotope.server.api.app import create_app
 from chronotope.server.evidence.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_700_006_400
 DAY = "2022-08-22"
 

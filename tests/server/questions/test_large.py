@@ -25,6 +25,8 @@ from chronotope.server.questions.pairs import Pairs, pairs_of
 from chronotope.server.questions.paths import paths_between
 from chronotope.server.questions.single_points import single_points_of_failure
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_700_006_400
 ALL = 10**6
 WINDOW = f"from={T0}&to={T0 + 60}"

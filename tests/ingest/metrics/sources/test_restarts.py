@@ -19,6 +19,8 @@ from chronotope.schema.errors import StoreError
 from chronotope.schema.storage.migrate import migrate
 from chronotope.schema.storage.store import Store
 
+pytestmark = pytest.mark.slow
+
 CODES = ("200", "404", "503")
 T0_S = 1_700_000_000
 
