@@ -19,7 +19,7 @@ from xdist.remote import Producer
 
 from chronotope.schema.storage.store import Store
 from tests.compiling import compile_all, is_compiled
-from tests.distribution import FilesAndGroups, longest_first, number_of_workers
+from tests.distribution import FilesAndHost, longest_first, number_of_workers
 from tests.needs import pytest_terminal_summary as pytest_terminal_summary
 from tests.stores import EMBEDDED, KeptStore
 
@@ -46,9 +46,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else number_of_workers(config.args)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndGroups:
-    """Give each worker whole files."""
-    return FilesAndGroups(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndHost:
+    """Give each worker whole files, and one of them what needs the host for itself."""
+    return FilesAndHost(config, log)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

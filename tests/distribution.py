@@ -1,7 +1,7 @@
 """How tests are spread over workers that run side by side: file by file, and what needs the host for itself in one.
 
 Workers share the machine's kernel, and nothing else: programs in the kernel see the traffic of all of them, and a lab
-whose traffic is measured wants no second one beside it. Such files carry `pytest.mark.xdist_group("host")`.
+whose traffic is measured wants no second one beside it. One worker runs these files (`HOST`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from xdist.scheduler import LoadFileScheduling
 # Tests of servers and of real peers mostly wait: two for each processor keep it busy.
 WORKERS_PER_PROCESSOR = 2
 FEW_FILES = 2
+HOST = ("tests/bpf/", "tests/ingest/agent/", "tests/lab/")
 
 
-class FilesAndGroups(LoadFileScheduling):
-    """Keep a file's tests in one worker, and a group's."""
+class FilesAndHost(LoadFileScheduling):
+    """Keep a file's tests in one worker, and all of `HOST`."""
 
     def _split_scope(self, nodeid: str) -> str:
-        _, mark, group = nodeid.rpartition("@")
-        return group if mark and "]" not in group else super()._split_scope(nodeid)
+        return "host" if nodeid.startswith(HOST) else super()._split_scope(nodeid)
 
 
 def number_of_workers(arguments: list[str]) -> int:
@@ -37,7 +37,7 @@ def longest_first(items: list[pytest.Item]) -> None:
     """Let what takes long begin first: otherwise the last worker is alone with it."""
 
     def rank(item: pytest.Item) -> int:
-        if item.get_closest_marker("xdist_group"):
+        if item.nodeid.startswith(HOST):
             return 0
         return 1 if item.path in slow else 2
 

@@ -9,7 +9,7 @@ import pytest
 from chronotope.bpf import compiling
 from chronotope.bpf.compiling import CannotCompile, compile_flows, relocate
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 
 def instruction(code, registers, value):

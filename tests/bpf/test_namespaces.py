@@ -8,7 +8,7 @@ import pytest
 
 from chronotope.bpf.namespaces import Namespaces, find_namespaces, own_namespace
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 
 def live(proc, pid):

@@ -21,7 +21,7 @@ from chronotope.ingest.agent.records import address_text
 from tests.bpf.network import CLIENT4, CLIENT6, SERVER4, SERVER6, Serving, read_all
 from tests.bpf.seeing import NOTHING, Seeing, Totals, settle
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 PORT_NUMBER = 7411
 

@@ -11,7 +11,7 @@ from chronotope.bpf.records import CLIENT, SERVER, UDP
 from tests.bpf.network import CLIENT4, SERVER4, SERVER6
 from tests.bpf.seeing import Seeing, Totals
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 PORT_NUMBER = 7453
 

@@ -7,7 +7,7 @@ import pytest
 from tests.lab.lab import PROXIES, Run, run
 from tests.needs import need_bpf
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 SECONDS = 60
 

@@ -17,7 +17,7 @@ from tests.bpf.network import SERVER4, Network
 from tests.e2e.process import ChronotopeProcess, ServerProcess, chronotope
 from tests.needs import need_bpf
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 SERVES = """
 import socket, sys

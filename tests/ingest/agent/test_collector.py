@@ -19,7 +19,7 @@ from chronotope.ingest.hosts.processes import Processes
 from tests.bpf.network import CLIENT4, SERVER4, SERVER6, Network
 from tests.needs import need_bpf, need_debian, need_kernel
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("host")]
+pytestmark = pytest.mark.slow
 
 TALKS = """
 import socket, sys, time
