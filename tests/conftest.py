@@ -25,7 +25,7 @@ from tests.stores import EMBEDDED, KeptStore
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
-BORROWING = {"store", "module_store", "any_store"}
+BORROWING = {"store", "any_store"}
 
 # Where Python is told not to keep what it compiled, each of the many processes of a run would compile all of it again.
 sys.dont_write_bytecode = False
@@ -130,13 +130,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def store() -> Iterator[Store]:
     """An empty migrated store in the embedded engine's memory."""
-    with EMBEDDED.lend() as lent:
-        yield lent
-
-
-@pytest.fixture(scope="module")
-def module_store() -> Iterator[Store]:
-    """The same for all tests of a file, which fill it once or tell their rows apart."""
     with EMBEDDED.lend() as lent:
         yield lent
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from chronotope.ingest.identity.owners import ALWAYS_FROM_MS, CONFIGURED, Ownership
-from chronotope.schema.addresses import BITS, AddressRange, observed_range, parse_address_range
+from chronotope.schema.addresses import BITS, AddressRange, parse_address_range
 from chronotope.schema.config.intermediaries import IntermediaryEntry
 from chronotope.schema.names import clean_name
 from chronotope.schema.storage.store import Store
@@ -85,8 +85,3 @@ def _within(place: AddressRange, network: AddressRange) -> bool:
     if network.bits < 0 or place.bits < network.bits:
         return place == network
     return place.number >> (BITS - network.bits) == network.number >> (BITS - network.bits)
-
-
-def is_within(node: str, network: AddressRange) -> bool:
-    """Whether a node that is named by its address lies in a network."""
-    return _within(observed_range(node), network)
